@@ -1,0 +1,1 @@
+"""latentlake's library: learned archives of data-lake partitions."""

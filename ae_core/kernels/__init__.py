@@ -1,0 +1,1 @@
+"""The integer network: its definition, its fast form, its bounds."""

@@ -1,0 +1,1 @@
+"""The autoencoder and its context model: training and freezing."""

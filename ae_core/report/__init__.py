@@ -1,0 +1,1 @@
+"""What was lost: certificates and pages."""

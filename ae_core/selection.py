@@ -39,6 +39,7 @@ class Condition:
         ------
         UsageError
             When the partition has no such key.
+
         """
         if self.key not in keys:
             known = ", ".join(sorted(keys)) or "none (the lake is flat)"
@@ -60,6 +61,7 @@ def parse_where(where: Where) -> tuple[Condition, ...]:
     --------
     >>> [str(c) for c in parse_where(["month>=3", "origin=JFK"])]
     ['month>=3', 'origin=JFK']
+
     """
     if where is None:
         return ()

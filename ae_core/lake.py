@@ -1,0 +1,426 @@
+"""A lake's partitions: which files they have, which rows, and how to notice that one changed.
+
+A lake is a path or fsspec URL. Folders named ``key=value`` make a Hive lake, whose partitions are those folders;
+in a flat lake every file is a partition. A partition's id is its path below the lake, ``month=3`` or
+``flights.parquet``. Names that start with a dot or an underscore are not data; every other file has to be Parquet,
+since a file that is passed over in silence could be mistaken for one that was archived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ae_core.errors import LakeError
+from ae_core.selection import Where, parse_where, selected
+
+BLOCK_ROWS = 65_536
+_READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
+_FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One Parquet file: its name below its partition's folder, size in bytes, version token, and time of change.
+
+    The token is equal as long as the file is the same version: size, mtime and inode on a local disk, generation
+    or ETag on an object store. ``mtime`` is in seconds since 1970 UTC, None where the store does not tell.
+    """
+
+    name: str
+    size: int
+    token: str
+    mtime: float | None
+
+
+@dataclass(frozen=True)
+class LakePartition:
+    """One unit of compression: its lake, id, partition keys (empty in a flat lake) and files ordered by path."""
+
+    lake: str
+    id: str
+    keys: Mapping[str, str]
+    files: tuple[SourceFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def path_of(self, file: SourceFile) -> str:
+        """Path of a file below the lake."""
+        return f"{self.id}/{file.name}" if self.keys else self.id
+
+
+# --- which partitions ---------------------------------------------------------------------------------
+
+
+def list_partitions(url: str, where: Where = None) -> list[LakePartition]:
+    """Partitions of a lake that satisfy every condition, in natural order of their ids (month=2 before month=10).
+
+    Parameters
+    ----------
+    url : path, or fsspec URL without credentials, of a folder or of one Parquet file.
+    where : conditions as in `ae_core.selection.parse_where`.
+
+    Raises
+    ------
+    LakeError
+        There is no such lake, it holds no file, its folders mix layouts, or no partition satisfies ``where``.
+    UsageError
+        A condition is malformed, or names a key that the partitions do not have.
+    """
+    conditions = parse_where(where)
+    partitions = _group(url, _list_files(*_open_lake(url), url))
+    chosen = [partition for partition in partitions if selected(conditions, partition.keys)]
+    if not chosen:
+        asked = ", ".join(map(str, conditions))
+        raise LakeError(f"{url}: none of the {len(partitions)} partitions has {asked}; there are {_some(partitions)}")
+    return sorted(chosen, key=lambda partition: _natural(partition.id))
+
+
+def refresh(partition: LakePartition) -> LakePartition:
+    """The same partition as its store lists it now; equal to the argument when no file changed, came or went.
+
+    Raises
+    ------
+    LakeError
+        When the partition, or the whole lake, is no longer there.
+    """
+    fs, root = _open_lake(partition.lake)
+    if partition.keys:
+        below = _list_files(fs, f"{root}/{partition.id}", f"{partition.lake}: partition {partition.id}")
+        found = {f"{partition.id}/{name}": info for name, info in below.items()}
+    else:
+        path = _file_path(fs, root, partition, partition.files[0])
+        found = {partition.id: fs.info(path)} if fs.exists(path) else {}
+    if not found:
+        raise LakeError(f"{partition.lake}: partition {partition.id} is no longer there")
+    (now,) = _group(partition.lake, found)
+    return now
+
+
+def _file_path(fs: fsspec.AbstractFileSystem, root: str, partition: LakePartition, file: SourceFile) -> str:
+    """Path of a file for its store; the lake may itself be the file."""
+    single = not partition.keys and "/" not in partition.id and fs.isfile(root)
+    return root if single else f"{root}/{partition.path_of(file)}"
+
+
+def _open_lake(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    if re.search(r"://[^/@]*:[^/@]*@", url):
+        raise LakeError("the lake's URL holds credentials: use the ambient ones of the cloud, or a store profile")
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise LakeError(f"{url}: {error}") from None
+    fs.invalidate_cache()
+    return fs, root.rstrip("/")
+
+
+def _list_files(fs: fsspec.AbstractFileSystem, root: str, url: str) -> dict[str, dict[str, Any]]:
+    """Data files below a folder: path relative to it -> the store's description of the file."""
+    try:
+        if fs.isfile(root):
+            return {root.rsplit("/", 1)[-1]: fs.info(root)}
+        found = fs.find(root, detail=True)
+        if not found and not fs.exists(root):
+            raise FileNotFoundError(root)
+    except FileNotFoundError:
+        raise LakeError(f"{url}: no such lake") from None
+    except OSError as error:
+        raise LakeError(f"{url}: the lake cannot be listed: {error}") from None
+    if any(path[len(root) :].startswith("/_delta_log/") for path in found):
+        raise LakeError(f"{url}: this is a Delta table, whose log says which files count; only plain lakes are read")
+    relative = {path[len(root) :].lstrip("/"): info for path, info in found.items() if not path.endswith("/")}
+    return {path: info for path, info in sorted(relative.items()) if not any(map(_hidden, path.split("/")))}
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _group(url: str, files: Mapping[str, dict[str, Any]]) -> list[LakePartition]:
+    if not files:
+        raise LakeError(f"{url}: the lake is empty: no file in it but hidden ones")
+    grouped: dict[tuple[str, bool], list[SourceFile]] = {}
+    for path, info in files.items():
+        partition_id, name, hive = _split(path)
+        grouped.setdefault((partition_id, hive), []).append(_source_file(name, info))
+    partitions = [
+        LakePartition(url, pid, _keys(pid, hive=hive), tuple(sorted(found, key=lambda file: file.name)))
+        for (pid, hive), found in grouped.items()
+    ]
+    first = partitions[0]
+    for other in partitions[1:]:
+        if list(other.keys) != list(first.keys):
+            raise LakeError(
+                f"{url}: {first.id} has the partition keys {list(first.keys)}, {other.id} has {list(other.keys)}: "
+                "compress these folders as lakes of their own"
+            )
+    return partitions
+
+
+def _some(partitions: Sequence[LakePartition]) -> str:
+    ids = sorted((partition.id for partition in partitions), key=_natural)
+    return ", ".join(ids) if len(ids) <= 4 else f"{ids[0]}, {ids[1]}, … {ids[-1]}"
+
+
+def _natural(text: str) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", text)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def _split(path: str) -> tuple[str, str, bool]:
+    """Partition id, name within it, and whether it is a Hive folder: up to the last ``key=value``, or the file."""
+    *folders, name = path.split("/")
+    depth = max((i + 1 for i, folder in enumerate(folders) if "=" in folder), default=0)
+    if depth:
+        return "/".join(folders[:depth]), "/".join([*folders[depth:], name]), True
+    return path, name, False
+
+
+def _keys(partition_id: str, *, hive: bool) -> dict[str, str]:
+    pairs = [part.split("=", 1) for part in partition_id.split("/") if hive and "=" in part]
+    return {unquote(key): unquote(value) for key, value in pairs}
+
+
+def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
+    size = int(info["size"] or 0)
+    if "ino" in info:  # local: fsspec rounds the time to a float, a token needs the nanoseconds
+        status = os.stat(info["name"])
+        return SourceFile(
+            name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}", status.st_mtime
+        )
+    changed = next(
+        (info[k] for k in ("LastModified", "last_modified", "mtime", "updated", "created") if k in info), None
+    )
+    version = next((info[k] for k in ("generation", "VersionId", "ETag", "etag") if info.get(k)), changed)
+    return SourceFile(name, size, f"{size}-{version}", _seconds(changed))
+
+
+def _seconds(changed: object) -> float | None:
+    if isinstance(changed, str):
+        try:
+            changed = datetime.fromisoformat(changed)
+        except ValueError:
+            return None
+    if isinstance(changed, datetime):
+        return changed.timestamp()
+    return float(changed) if isinstance(changed, int | float) else None
+
+
+# --- what is in them ----------------------------------------------------------------------------------
+
+
+def file_sha256(partition: LakePartition, file: SourceFile) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; LakeError when the file cannot be read."""
+    with _opened(partition, file) as handle:
+        digest = hashlib.sha256()
+        while chunk := handle.read(_READ_BUFFER):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def footers(partition: LakePartition) -> tuple[pq.FileMetaData, ...]:
+    """Parquet footers of the partition's files in their order: rows, row groups, statistics.
+
+    Raises
+    ------
+    LakeError
+        A file is not Parquet, or is no longer there; the message names it.
+    """
+    return tuple(_footer(partition, file)[0] for file in partition.files)
+
+
+def schema(partition: LakePartition) -> pa.Schema:
+    """Arrow schema of the partition with its metadata, from the first file.
+
+    Raises
+    ------
+    LakeError
+        A file is not Parquet, or two files differ in names, types, order or nullability of columns.
+    """
+    return _agreed([(partition, file) for file in partition.files], partition.lake)
+
+
+def common_schema(partitions: Sequence[LakePartition]) -> pa.Schema:
+    """Arrow schema that all files of all partitions agree on; metadata is that of the first and may differ.
+
+    Raises
+    ------
+    LakeError
+        As `schema`; the message names both files and the first column that differs.
+    """
+    return _agreed([(p, file) for p in partitions for file in p.files], partitions[0].lake)
+
+
+def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa.Table]:
+    """Tables of exactly ``rows`` rows (the last one may be shorter), cut across files and row groups, in order.
+
+    Every table has the schema of `schema`, metadata included. Memory holds one block and the read buffers. A
+    partition without rows yields nothing.
+
+    Raises
+    ------
+    LakeError
+        A file is not Parquet, is damaged, has another schema, or is no longer there.
+    """
+    target = schema(partition)
+    held: list[pa.Table] = []
+    count = 0
+    for batch in _batches(partition, rows):
+        table = pa.Table.from_arrays(batch.columns, schema=target)
+        while count + table.num_rows >= rows:
+            head, table = table.slice(0, rows - count), table.slice(rows - count)
+            yield pa.concat_tables([*held, head])
+            held, count = [], 0
+        if table.num_rows:
+            held.append(table)
+            count += table.num_rows
+    if count:
+        yield pa.concat_tables(held)
+
+
+def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
+    """Smallest and largest finite value of each named column over all partitions; None where it has none.
+
+    Read from Parquet statistics where every row group states finite ones, else by scanning that column. Integers
+    come as int, floats as float, decimals as Decimal, temporal columns as int in their own unit (days for date32).
+
+    Raises
+    ------
+    LakeError
+        As `read_blocks`.
+    ValueError
+        A column's type has no range, see `has_range`.
+    """
+    types = common_schema(partitions)
+    ranges: dict[str, tuple[Any, Any] | None] = {}
+    for name in columns:
+        kind = types.field(name).type
+        if not has_range(kind):
+            raise ValueError(f"column {name!r} of type {kind} has no range")
+        stated = pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64()) or pa.types.is_decimal(kind)
+        ranges[name] = (_from_statistics(partitions, name) if stated else None) or _scan_range(partitions, name)
+    return ranges
+
+
+def has_range(kind: pa.DataType) -> bool:
+    """True for types whose values have a difference: integers, floats, decimals, temporal types but intervals."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
+
+
+@contextmanager
+def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
+    """The open file; what goes wrong while reading it becomes a LakeError that names it."""
+    fs, root = _open_lake(partition.lake)
+    name = f"{partition.lake}: {partition.path_of(file)}"
+    try:
+        with fs.open(_file_path(fs, root, partition, file), "rb") as handle:
+            yield handle
+    except FileNotFoundError:
+        raise LakeError(f"{name} is no longer there") from None
+    except (pa.ArrowException, OSError) as error:
+        detail = str(error).splitlines()[0].rstrip(".")
+        raise LakeError(
+            f"{name} cannot be read as Parquet ({detail}): mend it, or take it out of the lake "
+            "(a name that starts with an underscore is passed over)"
+        ) from None
+
+
+def _footer(partition: LakePartition, file: SourceFile) -> tuple[pq.FileMetaData, pa.Schema]:
+    with _opened(partition, file) as handle, pq.ParquetFile(handle) as parquet:
+        return parquet.metadata, parquet.schema_arrow
+
+
+def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.Schema:
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        schemas = list(pool.map(lambda pair: _footer(*pair)[1], files))
+    first, first_path = schemas[0], files[0][0].path_of(files[0][1])
+    if len(set(first.names)) != len(first) or not len(first):
+        raise LakeError(f"{lake}: {first_path} has no columns, or two of the same name")
+    for (partition, file), other in zip(files[1:], schemas[1:], strict=True):
+        if not other.equals(first):
+            difference = _first_difference(first, other)
+            raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
+    return first
+
+
+def _first_difference(one: pa.Schema, other: pa.Schema) -> str:
+    texts = zip_longest(map(_column_text, one), map(_column_text, other), fillvalue="missing")
+    for position, (left, right) in enumerate(texts):
+        if left != right:
+            return f"column {position} is {left} in the first and {right} in the second"
+    return "column types"
+
+
+def _column_text(field: pa.Field) -> str:
+    return f"'{field.name}' {field.type}{'' if field.nullable else ' not null'}"
+
+
+def _batches(partition: LakePartition, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    for file in partition.files:
+        with _opened(partition, file) as handle, pq.ParquetFile(handle, buffer_size=_READ_BUFFER) as parquet:
+            yield from parquet.iter_batches(batch_size=rows, columns=columns)
+
+
+# --- ranges -------------------------------------------------------------------------------------------
+
+
+def _from_statistics(partitions: Sequence[LakePartition], name: str) -> tuple[Any, Any] | None:
+    """Extremes that every row group states, or None when one does not state finite ones."""
+    lows, highs = [], []
+    for footer in (footer for partition in partitions for footer in footers(partition)):
+        leaves = [i for i in range(footer.num_columns) if footer.schema.column(i).path == name]
+        for group in range(footer.num_row_groups):
+            column = footer.row_group(group).column(leaves[0])
+            statistics = column.statistics
+            if statistics is not None and statistics.has_null_count and statistics.null_count == column.num_values:
+                continue
+            if len(leaves) != 1 or statistics is None or not statistics.has_min_max:
+                return None
+            lows.append(statistics.min)
+            highs.append(statistics.max)
+    extremes = (min(lows), max(highs)) if lows else None
+    return extremes if extremes and all(map(math.isfinite, extremes)) else None
+
+
+def _scan_range(partitions: Sequence[LakePartition], name: str) -> tuple[Any, Any] | None:
+    lows, highs = [], []
+    for partition in partitions:
+        for batch in _batches(partition, BLOCK_ROWS, [name]):
+            extremes = pc.min_max(_finite(batch.column(0))).as_py()
+            if extremes["min"] is not None:
+                lows.append(extremes["min"])
+                highs.append(extremes["max"])
+    return (min(lows), max(highs)) if lows else None
+
+
+def _finite(values: pa.Array) -> pa.Array:
+    """The values that count for a range, as integers, doubles or decimals."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_floating(values.type):
+        values = values.cast(pa.float64())
+        return values.filter(pc.is_finite(values))
+    if pa.types.is_temporal(values.type):
+        return values.cast(pa.int64() if values.type.bit_width == 64 else pa.int32())
+    return values

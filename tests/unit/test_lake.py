@@ -160,7 +160,7 @@ def everything(rows):
     words = [None if i % 5 == 0 else f"w{i % 7}" for i in range(rows)]
     columns = {
         "i": pa.array(range(rows), pa.int16()),
-        "d": pa.array(words).dictionary_encode(),
+        "d": pa.array(words, pa.string()).dictionary_encode(),
         "l": pa.array([[w, w] if w else None for w in words], pa.list_(pa.field("element", pa.string()))),
         "s": pa.array([{"a": i, "b": str(i)} for i in range(rows)], pa.struct([("a", pa.int64()), ("b", pa.string())])),
         "t": pa.array(range(rows), pa.timestamp("us", "Europe/Paris")),

@@ -1,0 +1,178 @@
+"""Decoded partitions as Parquet files: the lake's own layout and file names, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ae_core.errors import Corrupt, OutputExists, UsageError
+from ae_core.jobs.results import WrittenFile
+
+LOSS_FILE = "_loss.json"
+
+
+@dataclass(frozen=True)
+class ColumnLoss:
+    """What the metadata of a decoded column says; errors in the column's units, None where not measured."""
+
+    layer: str
+    bound: str
+    max_error: float | None
+    mean_error: float | None
+    archive: str
+    snapshot: int
+
+    def field_metadata(self) -> dict[bytes, bytes]:
+        """Parquet field metadata, one `latentlake.` key per figure."""
+        return {
+            f"latentlake.{name}".encode(): (value if isinstance(value, str) else json.dumps(value)).encode()
+            for name, value in asdict(self).items()
+        }
+
+
+@contextmanager
+def new_folder(out: str) -> Iterator[Path]:
+    """A local folder that becomes `out` when the body ends well, and disappears when it does not.
+
+    Raises
+    ------
+    OutputExists
+        When `out` exists already.
+    UsageError
+        When `out` cannot be made.
+
+    """
+    fs, path = fsspec.core.url_to_fs(out)
+    if fs.exists(path):
+        raise OutputExists(f"OUT {out} exists already and is never overwritten; choose another name")
+    local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+    parent = Path(path).resolve().parent if local else Path(tempfile.gettempdir())
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{PurePosixPath(path).name}.", suffix=".tmp", dir=parent))
+    except OSError as error:
+        raise UsageError(f"OUT {out} cannot be written: {error.strerror}") from None
+    try:
+        yield scratch
+        if local:
+            _rename(scratch, Path(path), out)
+        else:
+            fs.put(f"{scratch}/", path, recursive=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write one JSON document, indented, with a final newline."""
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class PartitionWriter:
+    """Writes the rows of one partition, in order, into files of given names and row counts."""
+
+    def __init__(self, root: Path, files: Sequence[WrittenFile], losses: Mapping[str, ColumnLoss]) -> None:
+        self._root = root
+        self._files = [file for file in files if file.rows > 0] or list(files[:1])
+        self._losses = losses
+        self._index = 0
+        self._left = 0
+        self._writer: Any = None
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows, going on to the next file wherever one is full."""
+        table = self._with_losses(table)
+        if self._writer is None:
+            self._open(table.schema)
+        while table.num_rows > self._left:
+            self._writer.write_table(table.slice(0, self._left))
+            table = table.slice(self._left)
+            self._next(table.schema)
+        self._writer.write_table(table)
+        self._left -= table.num_rows
+
+    def close(self) -> tuple[WrittenFile, ...]:
+        """Finish the last file; the files that were written.
+
+        Raises
+        ------
+        Corrupt
+            When the rows were fewer than the files should hold.
+
+        """
+        if self._writer is not None:
+            self._writer.close()
+        if self._left or self._index + 1 != len(self._files):
+            raise Corrupt(f"{self._files[self._index].name}: the archive holds fewer rows than its manifest says")
+        return tuple(self._files)
+
+    def _with_losses(self, table: pa.Table) -> pa.Table:
+        fields = [
+            field.with_metadata({**(field.metadata or {}), **self._losses[field.name].field_metadata()})
+            for field in table.schema
+        ]
+        return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata=table.schema.metadata))
+
+    def _open(self, schema: pa.Schema) -> None:
+        file = self._files[self._index]
+        path = self._root / safe_name(file.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._left = file.rows
+
+    def _next(self, schema: pa.Schema) -> None:
+        self._writer.close()
+        self._index += 1
+        if self._index == len(self._files):
+            raise Corrupt(f"{self._files[-1].name}: the archive holds more rows than its manifest says")
+        self._open(schema)
+
+
+def safe_name(name: str) -> str:
+    """The relative name itself, when it stays inside the folder that it is joined to.
+
+    Raises
+    ------
+    Corrupt
+        When the name is absolute, empty, or climbs out.
+
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\x00" in name or "\\" in name:
+        raise Corrupt(f"the archive names a file outside of OUT: {name!r}")
+    return name
+
+
+def slice_files(files: Sequence[WrittenFile], start: int, stop: int) -> tuple[WrittenFile, ...]:
+    """The files, each with the number of its rows that lie in `start:stop` of the partition."""
+    cut: list[WrittenFile] = []
+    first = 0
+    for file in files:
+        last = first + file.rows
+        cut.append(WrittenFile(file.name, max(0, min(stop, last) - max(start, first))))
+        first = last
+    return tuple(cut)
+
+
+def _rename(scratch: Path, target: Path, out: str) -> None:
+    scratch.chmod(0o777 & ~_umask())
+    try:
+        os.rename(scratch, target)
+    except OSError:
+        raise OutputExists(f"OUT {out} appeared while it was being decoded; choose another name") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

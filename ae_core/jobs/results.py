@@ -1,0 +1,297 @@
+"""What the jobs answer: plain frozen records, printed by the commands and dumped by `--json`.
+
+Sizes are bytes, times are seconds. `worst_ratio` is the largest measured error divided by its bound over all
+bounded columns (at most 1), None where every column is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ColumnProposal:
+    """What a policy gives one column, which coder it would get, and why."""
+
+    name: str
+    type: str
+    bound: str
+    policy_reason: str
+    coder: str
+    coder_reason: str
+    nulls: int
+    distinct: int
+    minimum: str | None
+    maximum: str | None
+    sample_bytes: int
+
+
+@dataclass(frozen=True)
+class LakeProfile:
+    """A profile of a lake with a proposed policy and predicted sizes."""
+
+    lake: str
+    partitions: int
+    rows: int
+    source_bytes: int
+    sample_rows: int
+    predicted_bytes: int
+    policy: str
+    columns: tuple[ColumnProposal, ...]
+
+
+@dataclass(frozen=True)
+class PartitionDecision:
+    """Whether one partition is to be compressed, and why."""
+
+    partition: str
+    action: Literal["compress", "skip"]
+    reason: str
+    rows: int
+    source_bytes: int
+    estimated_bytes: int | None
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What `compress` would do."""
+
+    lake: str
+    archive: str
+    dry_run: Literal[True]
+    head: int | None
+    partitions: tuple[PartitionDecision, ...]
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """The model that a run encoded with; `seconds` is the training time, 0 when it was reused."""
+
+    digest: str
+    bytes: int
+    reused: bool
+    seconds: float
+    no_latents_reason: str | None
+
+
+@dataclass(frozen=True)
+class PartitionOutcome:
+    """What happened to one partition in a run."""
+
+    partition: str
+    action: Literal["compressed", "unchanged", "failed"]
+    reason: str
+    rows: int = 0
+    source_bytes: int = 0
+    archive_bytes: int = 0
+    worst_ratio: float | None = None
+    commit: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CompressResult:
+    """What a compress run did; `commits` are the numbers of the commits that it made."""
+
+    lake: str
+    archive: str
+    dry_run: Literal[False]
+    head: int | None
+    model: ModelUse | None
+    partitions: tuple[PartitionOutcome, ...]
+    commits: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PartitionListing:
+    """One archived partition."""
+
+    partition: str
+    keys: dict[str, str]
+    rows: int
+    files: int
+    source_bytes: int
+    layers: dict[str, int]
+    manifest_bytes: int
+    ratio: float
+    worst_ratio: float | None
+    commit: int
+
+
+@dataclass(frozen=True)
+class ModelListing:
+    """One model that a snapshot refers to; `bytes` counts one copy."""
+
+    digest: str
+    bytes: int
+    copies: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Every byte that a snapshot refers to, by kind."""
+
+    rows: int
+    source_bytes: int
+    latents: int
+    residuals: int
+    models: int
+    metadata: int
+    archive_bytes: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The partitions, models and sizes of a snapshot."""
+
+    archive: str
+    snapshot: int
+    head_sha256: str
+    partitions: tuple[PartitionListing, ...]
+    models: tuple[ModelListing, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True)
+class FileListing:
+    """One source file of a partition."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PartitionDetail:
+    """Everything that a snapshot records about one partition."""
+
+    archive: str
+    snapshot: int
+    partition: str
+    rows: int
+    layers: dict[str, int]
+    files: tuple[FileListing, ...]
+    model: str
+    no_latents_reason: str | None
+    certificate: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """One Parquet file that decode wrote."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class DecodedPartition:
+    """The files that decode wrote for one partition."""
+
+    partition: str
+    rows: int
+    files: tuple[WrittenFile, ...]
+
+
+@dataclass(frozen=True)
+class DecodeResult:
+    """What decode wrote; `left_out` lists the columns that the layer cannot rebuild."""
+
+    archive: str
+    out: str
+    snapshot: int
+    layer: str
+    rows: int
+    partitions: tuple[DecodedPartition, ...]
+    left_out: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One damaged or missing object, by its name inside the archive."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What verify looked at and found."""
+
+    archive: str
+    snapshot: int
+    deep: bool
+    ok: bool
+    objects: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class AuditedPartition:
+    """One partition's audit; `digest_ok` says that the rebuilt data has the recorded digest."""
+
+    partition: str
+    rows: int
+    digest_ok: bool
+    worst_ratio: float | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class AuditedColumn:
+    """One column over all audited partitions; errors in the column's units."""
+
+    name: str
+    type: str
+    bound: str
+    rows: int
+    nulls: int
+    exceptions: int
+    max_error: float | None
+    worst_ratio: float | None
+    mean_error: float | None
+    exact_share: float | None
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """An audit: the recorded losses, re-proved by digest or measured against the originals."""
+
+    archive: str
+    snapshot: int
+    head_sha256: str
+    ok: bool
+    measured: Literal["digest", "originals"]
+    partitions: tuple[AuditedPartition, ...]
+    columns: tuple[AuditedColumn, ...]
+    html: str | None = None
+    not_in_lake: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class LoggedCommit:
+    """One commit of the log; `bytes` is what it added, its own object included."""
+
+    n: int
+    sha256: str
+    time: str
+    writer: str
+    message: str
+    partitions: tuple[str, ...]
+    models: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """The commits of an archive, newest first."""
+
+    archive: str
+    commits: tuple[LoggedCommit, ...]

@@ -1,0 +1,40 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Lake = Annotated[
+    str, typer.Argument(metavar="LAKE", help="Path or URL of a folder of Parquet files.", show_default=False)
+]
+Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of an archive.", show_default=False)]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder to write; must not exist.", show_default=False)]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="KEY=VALUE", help="Only these partitions: month=3, 'month>=3'; repeat for 'and'."),
+]
+Snapshot = Annotated[
+    int | None,
+    typer.Option("--snapshot", min=0, metavar="N", help="Read the archive as of commit N.", show_default="head"),
+]
+Threads = Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Blocks at once; 0 is one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+PolicyFile = Annotated[
+    str | None, typer.Option("--policy", metavar="FILE", help="YAML of what each column may lose.", show_default=False)
+]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="R",
+        help="Every integer, float and decimal within R of its range, the rest exact; 0 keeps all exact.",
+        show_default=False,
+    ),
+]
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """The names of `--columns a,b`; None when the option was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

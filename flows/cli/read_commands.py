@@ -1,0 +1,233 @@
+"""Commands that read an archive. None of them imports Prefect or torch.
+
+Bodies import what they need when they run, so that `--help` stays fast.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.console import human_bytes, human_ratio, print_json, print_table, progress_bar, say
+
+
+def ls(
+    archive: options.Archive,
+    where: options.Where = None,
+    snapshot: options.Snapshot = None,
+    json: options.Json = False,
+) -> None:
+    """List the partitions of an archive with their layers, sizes and ratios.
+
+    Example: latentlake ls flights.archive --where 'month>=10'
+    """
+    from ae_core.jobs.listing import list_archive
+
+    listing = list_archive(archive, where=where, snapshot=snapshot)
+    if json:
+        return print_json(listing)
+    print_table(
+        [
+            "partition",
+            "rows>",
+            "files>",
+            "source>",
+            "latents>",
+            "residuals>",
+            "ratio>",
+            "worst error/bound>",
+            "commit>",
+        ],
+        [
+            (
+                row.partition,
+                f"{row.rows:,}",
+                row.files,
+                human_bytes(row.source_bytes),
+                human_bytes(row.layers.get("latents")) if "latents" in row.layers else "-",
+                human_bytes(row.layers.get("residuals")) if "residuals" in row.layers else "-",
+                human_ratio(row.ratio),
+                human_ratio(row.worst_ratio) or "exact",
+                row.commit,
+            )
+            for row in listing.partitions
+        ],
+    )
+    totals = listing.totals
+    say(
+        f"snapshot {listing.snapshot}: {len(listing.partitions)} partitions, {totals.rows:,} rows, "
+        f"{human_bytes(totals.source_bytes)} of Parquet in {human_bytes(totals.archive_bytes)}"
+    )
+    say(
+        f"  latents {human_bytes(totals.latents)}, residuals {human_bytes(totals.residuals)}, "
+        f"models {human_bytes(totals.models)}, metadata {human_bytes(totals.metadata)}"
+    )
+    return None
+
+
+def show(
+    archive: options.Archive,
+    partition: Annotated[str, typer.Argument(metavar="PARTITION", help="For instance month=3.", show_default=False)],
+    snapshot: options.Snapshot = None,
+    json: options.Json = False,
+) -> None:
+    """Show one partition: its files, layers, bounds and what each column lost.
+
+    Example: latentlake show flights.archive month=3
+    """
+    from ae_core.jobs.listing import show_partition
+
+    from flows.cli.certificates import print_certificate
+
+    detail = show_partition(archive, partition, snapshot=snapshot)
+    if json:
+        return print_json(detail)
+    say(f"{detail.partition} in snapshot {detail.snapshot}: {detail.rows:,} rows, model {detail.model[:12]}")
+    for name, size in detail.layers.items():
+        say(f"  layer {name}: {human_bytes(size)}")
+    if detail.no_latents_reason:
+        say(f"  no latents: {detail.no_latents_reason}")
+    for file in detail.files:
+        say(f"  file {file.name}: {file.rows:,} rows, {human_bytes(file.bytes)}, sha256 {file.sha256[:12]}")
+    return print_certificate(detail.certificate)
+
+
+def decode(
+    archive: options.Archive,
+    out: options.Out,
+    where: options.Where = None,
+    columns: Annotated[str | None, typer.Option("--columns", metavar="A,B", help="Only these columns.")] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="FIRST:END", help="Only these rows of each partition.")
+    ] = None,
+    layer: Annotated[
+        str, typer.Option("--layer", metavar="preview|bounded", help="preview: approximate, from the latents alone.")
+    ] = "bounded",
+    snapshot: options.Snapshot = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Write partitions back as Parquet files, each value within its bound, with a report of the losses.
+
+    Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
+    """
+    from ae_core.jobs.decode import decode as decode_archive
+
+    with progress_bar() as progress:
+        result = decode_archive(
+            archive,
+            out,
+            where=where,
+            columns=options.split_names(columns),
+            rows=rows,
+            layer=layer,
+            snapshot=snapshot,
+            threads=threads,
+            progress=progress,
+        )
+    if json:
+        return print_json(result)
+    count = sum(len(partition.files) for partition in result.partitions)
+    say(f"{result.rows:,} rows in {count} files under {result.out} ({result.layer}, {result.seconds:.1f} s)")
+    if result.left_out:
+        say(f"  columns without a preview, left out: {', '.join(result.left_out)}")
+    return None
+
+
+def verify(
+    archive: options.Archive,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the certificates.")] = False,
+    snapshot: options.Snapshot = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Check every object of an archive: presence, length, SHA-256 and the chain of commits.
+
+    Example: latentlake verify flights.archive --deep
+    """
+    from ae_core.jobs.verify import verify as verify_archive
+
+    with progress_bar() as progress:
+        result = verify_archive(archive, deep=deep, snapshot=snapshot, threads=threads, progress=progress)
+    if json:
+        print_json(result)
+    else:
+        for finding in result.findings:
+            say(f"DAMAGED {finding.name}: {finding.problem}")
+        state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
+        how = "every byte read, everything decoded" if result.deep else "every byte read"
+        say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}: {state}")
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def audit(
+    archive: options.Archive,
+    lake: Annotated[
+        str | None, typer.Option("--lake", metavar="LAKE", help="Measure afresh against the originals.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")
+    ] = None,
+    expect_head: Annotated[
+        str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
+    ] = None,
+    where: options.Where = None,
+    snapshot: options.Snapshot = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Prove what was lost: decode, compare with the recorded digests, and list the errors of every column.
+
+    Example: latentlake audit flights.archive --lake flights --html audit.html
+    """
+    from ae_core.jobs.audit import audit as audit_archive
+
+    from flows.cli.certificates import print_audit
+
+    with progress_bar() as progress:
+        result = audit_archive(
+            archive,
+            lake=lake,
+            html=html,
+            expect_head=expect_head,
+            where=where,
+            snapshot=snapshot,
+            threads=threads,
+            progress=progress,
+        )
+    if json:
+        print_json(result)
+    else:
+        print_audit(result)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def log(archive: options.Archive, json: options.Json = False) -> None:
+    """List the commits of an archive: what changed, when, by which run, and how many bytes.
+
+    Example: latentlake log flights.archive
+    """
+    from ae_core.jobs.listing import archive_log
+
+    history = archive_log(archive)
+    if json:
+        return print_json(history)
+    return print_table(
+        ["commit>", "time", "what", "partitions", "bytes>", "writer", "sha256"],
+        [
+            (
+                commit.n,
+                commit.time,
+                commit.message,
+                ", ".join(commit.partitions),
+                human_bytes(commit.bytes),
+                commit.writer,
+                commit.sha256[:12],
+            )
+            for commit in history.commits
+        ],
+    )

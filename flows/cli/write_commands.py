@@ -1,0 +1,188 @@
+"""Commands that look at a lake and write an archive; `compress` runs the Prefect flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ae_core.errors import OutputExists, UsageError
+from flows.cli import options
+from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    from ae_core.jobs.request import CompressRequest
+    from ae_core.jobs.results import CompressResult, DryRun, LakeProfile
+
+
+def plan(
+    lake: options.Lake,
+    policy: options.PolicyFile = None,
+    range_: options.Range = None,
+    where: options.Where = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", metavar="FILE", help="Write the policy here; must not exist.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Profile a lake's columns, propose what each may lose, with reasons, and predict the sizes.
+
+    Example: latentlake plan flights -o policy.yaml
+    """
+    from ae_core.jobs.profile import profile_lake
+
+    if out is not None and Path(out).exists():
+        raise OutputExists(f"{out} exists already and is never overwritten; choose another name")
+    result = profile_lake(lake, policy=policy, range_=range_, where=where)
+    if out is not None:
+        Path(out).write_text(result.policy, encoding="utf-8")
+        note(f"wrote {out}; look it over, then: latentlake compress {lake} ARCHIVE --policy {out}")
+    if json:
+        print_json(result)
+    else:
+        _print_profile(result, written=out is not None)
+
+
+def compress(
+    lake: options.Lake,
+    archive: options.Archive,
+    policy: options.PolicyFile = None,
+    range_: options.Range = None,
+    where: options.Where = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done and why; write nothing.")] = False,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Compress a lake's new and changed partitions into an archive; what is archived and unchanged is skipped.
+
+    Example: latentlake compress flights flights.archive --policy policy.yaml
+    """
+    from ae_core.jobs.request import CompressRequest
+
+    if policy is None and range_ is None:
+        raise UsageError(
+            f"nothing is lost unasked: give --policy FILE or --range R; `latentlake plan {lake} -o policy.yaml` "
+            "proposes a policy"
+        )
+    request = CompressRequest.checked(lake, archive, policy=policy, range_=range_, where=where, threads=threads)
+    if dry_run:
+        from ae_core.jobs.plan import dry_run as predict
+
+        prediction = predict(request)
+        return print_json(prediction) if json else _print_dry_run(prediction)
+    result = _run_flow(request)
+    return print_json(result) if json else _print_result(result)
+
+
+def _run_flow(request: CompressRequest) -> CompressResult:
+    from ae_core.jobs.plan import nothing_to_do
+
+    # asked before Prefect starts: bad input and a second run answer at once
+    idle = nothing_to_do(request)
+    if idle is not None:
+        return idle
+    from flows.server import prepare_prefect
+
+    note("starting Prefect ...")
+    prepare_prefect()
+    from flows.compress import compress_lake, listening
+
+    with progress_bar() as progress, listening(progress):
+        return compress_lake(request)
+
+
+def _print_profile(profile: LakeProfile, *, written: bool) -> None:
+    say(
+        f"{profile.lake}: {profile.partitions} partitions, {profile.rows:,} rows, "
+        f"{human_bytes(profile.source_bytes)} of Parquet; profiled on {profile.sample_rows:,} rows"
+    )
+    print_table(
+        [
+            "column",
+            "type",
+            "may lose",
+            "because",
+            "coder",
+            "because ",
+            "nulls>",
+            "distinct>",
+            "min>",
+            "max>",
+            "sample bytes>",
+        ],
+        [
+            (
+                column.name,
+                column.type,
+                column.bound,
+                column.policy_reason,
+                column.coder,
+                column.coder_reason,
+                f"{column.nulls:,}",
+                f"{column.distinct:,}",
+                column.minimum,
+                column.maximum,
+                f"{column.sample_bytes:,}",
+            )
+            for column in profile.columns
+        ],
+    )
+    say(f"about {human_bytes(profile.predicted_bytes)} with plain coders alone; a trained model usually needs less")
+    if not written:
+        say("\n" + profile.policy.rstrip())
+
+
+def _print_dry_run(prediction: DryRun) -> None:
+    print_table(
+        ["partition", "action", "because", "rows>", "source>", "estimate>"],
+        [
+            (
+                row.partition,
+                row.action,
+                row.reason,
+                f"{row.rows:,}",
+                human_bytes(row.source_bytes),
+                human_bytes(row.estimated_bytes) if row.action == "compress" else "",
+            )
+            for row in prediction.partitions
+        ],
+    )
+    chosen = [row for row in prediction.partitions if row.action == "compress"]
+    say(
+        f"would compress {len(chosen)} of {len(prediction.partitions)} partitions into {prediction.archive}; "
+        "wrote nothing"
+    )
+
+
+def _print_result(result: CompressResult) -> None:
+    done = [row for row in result.partitions if row.action == "compressed"]
+    if not done:
+        say(f"{result.archive}: all {len(result.partitions)} partitions are archived and unchanged; nothing to do")
+        return
+    print_table(
+        ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],
+        [
+            (
+                row.partition,
+                row.action,
+                row.reason,
+                f"{row.rows:,}" if row.rows else "",
+                human_bytes(row.source_bytes) if row.source_bytes else "",
+                human_bytes(row.archive_bytes) if row.archive_bytes else "",
+                human_ratio(row.archive_bytes / row.source_bytes) if row.archive_bytes and row.source_bytes else "",
+                human_ratio(row.worst_ratio) or ("exact" if row.action == "compressed" else ""),
+                row.commit,
+            )
+            for row in result.partitions
+        ],
+    )
+    if result.model is not None:
+        how = "reused" if result.model.reused else f"trained in {result.model.seconds:.0f} s"
+        say(f"model {result.model.digest[:12]}, {human_bytes(result.model.bytes)}, {how}")
+        if result.model.no_latents_reason:
+            say(f"  no latents: {result.model.no_latents_reason}")
+    say(
+        f"{len(done)} partitions in {len(result.commits)} commits, {result.seconds:.0f} s; "
+        f"see: latentlake ls {result.archive}"
+    )

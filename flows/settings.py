@@ -1,0 +1,18 @@
+"""Settings of a run, from the environment (`LATENTLAKE_...`); the policy is not a setting."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How a run works; nothing here changes a byte of the rebuilt data."""
+
+    model_config = SettingsConfigDict(env_prefix="LATENTLAKE_", frozen=True)
+
+    threads: int = Field(default=0, ge=0, le=1024, description="blocks worked on at once; 0 is one per core")
+    batch_partitions: int = Field(default=6, ge=1, le=10_000, description="partitions in one commit")
+    batch_seconds: float = Field(default=600.0, gt=0, description="longest time between two commits of a run")
+    task_retries: int = Field(default=2, ge=0, le=20, description="retries of a task after a store error")
+    task_retry_seconds: float = Field(default=2.0, ge=0, description="pause before a retry")

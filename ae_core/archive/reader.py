@@ -1,0 +1,151 @@
+"""Reading one snapshot of an archive: partitions, manifests, shared objects, the payloads of blocks.
+
+Every byte is checked against the SHA-256 of whoever refers to it before it is looked into; the chain ends in the head
+commit, whose own SHA-256 a caller may pin. Reading writes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ae_core.archive.format import Manifest, ObjectRef, SharedRef, TableRecord, read_manifest, read_table
+from ae_core.archive.log import Archive, State, open_archive, read_state
+from ae_core.archive.stage import Proposal
+from ae_core.archive.store import Store
+from ae_core.errors import ArchiveDamaged, Corrupt, LayerMissing, UsageError
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An archive as it is after one commit. It stays what it is while others commit."""
+
+    archive: Archive
+    state: State
+
+    @property
+    def number(self) -> int:
+        """Number of the commit; -1 for an archive without any."""
+        return self.state.head
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the commit's file, the root of all the others."""
+        return self.state.commits[-1].sha256 if self.state.commits else self.archive.marker_sha256
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Ids of the partitions; numbers within them sort as numbers."""
+        return tuple(sorted(self.state.partitions, key=_natural))
+
+    def manifest(self, partition: str) -> Manifest:
+        """The manifest of a partition.
+
+        Raises
+        ------
+        UsageError
+            If there is no such partition.
+        Corrupt
+            If the manifest is missing or damaged, or belongs to another partition or archive.
+        """
+        ref = self.state.partitions.get(partition)
+        if ref is None:
+            raise UsageError(f"no partition {partition} in snapshot {self.number} of {self.archive.store.url}")
+        manifest = read_manifest(self._get(ref), ref.name)
+        if (manifest.partition, manifest.archive) != (partition, self.archive.marker.archive):
+            raise Corrupt(f"{ref.name}: is about partition {manifest.partition} of archive {manifest.archive}")
+        return manifest
+
+    def shared(self, sha256: str) -> bytes:
+        """A shared object (model, table record) by its SHA-256, from its twin if the first copy is damaged.
+
+        Raises
+        ------
+        Corrupt
+            If both copies are missing or damaged.
+        """
+        first, second = self._shared_ref(sha256).twins
+        try:
+            return self._get(first)
+        except Corrupt as damage:
+            try:
+                return self._get(second)
+            except Corrupt as again:
+                raise Corrupt(f"both copies are damaged: {damage}; {again}") from None
+
+    def model(self, manifest: Manifest) -> bytes | None:
+        """The model's file of a partition; None if it has none."""
+        return self.shared(manifest.model) if manifest.model else None
+
+    def table(self, manifest: Manifest) -> TableRecord:
+        """Schema and policy of a partition."""
+        return read_table(self.shared(manifest.table), self._shared_ref(manifest.table).names[0])
+
+    def payloads(self, manifest: Manifest, layer: str, blocks: Sequence[int] | None = None) -> Iterator[bytes]:
+        """The payloads of a layer, block by block, each read and checked when it is asked for.
+
+        Parameters
+        ----------
+        blocks
+            Numbers of the blocks wanted, in any order; all if None.
+
+        Raises
+        ------
+        LayerMissing
+            If the partition does not keep that layer.
+        Corrupt
+        """
+        held = manifest.layer(layer)
+        if held is None:
+            kept = ", ".join(one.layer for one in manifest.layers) or "none"
+            raise LayerMissing(f"partition {manifest.partition} has no {layer}; layers kept: {kept}")
+        for index in range(len(held.blocks)) if blocks is None else blocks:
+            block = held.blocks[index]
+            yield self.archive.store.get_range(held.file.name, block.offset, block.length, block.sha256)
+
+    def with_proposal(self, proposal: Proposal) -> Snapshot:
+        """The snapshot as it would be with `proposal` committed: how a fresh process reads what is staged."""
+        changed = {change.partition: change.manifest for change in proposal.changes}
+        kept = {pid: ref for pid, ref in self.state.partitions.items() if pid not in changed}
+        added = {pid: ref for pid, ref in changed.items() if ref is not None}
+        shared = {**self.state.shared, **{ref.sha256: ref for ref in proposal.shared}}
+        return Snapshot(self.archive, replace(self.state, partitions=kept | added, shared=shared))
+
+    def _get(self, ref: ObjectRef) -> bytes:
+        return self.archive.store.get(ref.name, ref.length, ref.sha256)
+
+    def _shared_ref(self, sha256: str) -> SharedRef:
+        ref = self.state.shared.get(sha256)
+        if ref is None:
+            raise ArchiveDamaged(f"no commit up to {self.number} holds the shared object {sha256}")
+        return ref
+
+
+def open_snapshot(
+    url: str, *, number: int | None = None, expect_head: str | None = None, store: Store | None = None
+) -> Snapshot:
+    """Snapshot `number` (the newest if None) of the archive at `url`.
+
+    Parameters
+    ----------
+    expect_head
+        SHA-256 that the commit's file must have: the proof against someone who can write the archive.
+
+    Raises
+    ------
+    UsageError, UnsupportedFormat
+        If there is no such archive or snapshot, or it needs a newer release.
+    Corrupt
+        If the marker or the log is damaged, or the head is not the one expected.
+    """
+    archive = open_archive(url, store=store)
+    snapshot = Snapshot(archive, read_state(archive, number=number))
+    if expect_head is not None and snapshot.sha256 != expect_head:
+        raise ArchiveDamaged(f"{archive.store.url}: head is {snapshot.sha256}, not {expect_head} as expected")
+    return snapshot
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """Sort key under which month=2 comes before month=10."""
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]

@@ -1,0 +1,132 @@
+"""Uploads before a commit: layer files, manifests, models, reports, under names that nobody else can pick.
+
+What is staged is invisible until a commit names it; after a crash it is an orphan and harms nobody. A `Proposal` is
+what the commit will say; it travels as JSON to the fresh process that verifies it first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ae_core.archive.fields import Fields, as_text, canonical_json, sha256_hex
+from ae_core.archive.format import (
+    Change,
+    LayerFile,
+    Manifest,
+    ObjectRef,
+    SharedRef,
+    change_dict,
+    manifest_bytes,
+    object_dict,
+    read_change,
+    read_object,
+    read_shared,
+    shared_dict,
+)
+from ae_core.archive.layers import layer_bytes
+from ae_core.archive.log import Archive, State
+from ae_core.archive.names import REPORTS, new_uid, shared_name
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a commit would change, and what it relies on.
+
+    `names` are the objects that the changes refer to beside the shared ones, `needs` the SHA-256s of the shared ones:
+    a commit is refused if any of them has been condemned in the meantime.
+    """
+
+    changes: tuple[Change, ...] = ()
+    shared: tuple[SharedRef, ...] = ()
+    report: ObjectRef | None = None
+    condemned: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return canonical_json(
+            {
+                "changes": [change_dict(change) for change in self.changes],
+                "condemned": list(self.condemned),
+                "names": sorted(self.names),
+                "needs": sorted(self.needs),
+                "report": object_dict(self.report) if self.report else None,
+                "shared": [shared_dict(ref) for ref in self.shared],
+            }
+        ).decode("utf-8", "surrogatepass")
+
+    @staticmethod
+    def from_json(text: str) -> Proposal:
+        """Inverse of `to_json`."""
+        fields = Fields(json.loads(text), "proposal")
+        return Proposal(
+            changes=fields.items("changes", read_change),
+            shared=fields.items("shared", read_shared),
+            report=read_object(fields.values["report"], "proposal: report") if fields.has("report") else None,
+            condemned=fields.items("condemned", as_text),
+            names=frozenset(fields.items("names", as_text)),
+            needs=frozenset(fields.items("needs", as_text)),
+        )
+
+    def __add__(self, other: Proposal) -> Proposal:
+        """Both in one commit."""
+        return Proposal(
+            self.changes + other.changes,
+            self.shared + tuple(ref for ref in other.shared if ref not in self.shared),
+            other.report or self.report,
+            self.condemned + other.condemned,
+            self.names | other.names,
+            self.needs | other.needs,
+        )
+
+
+def put_shared(archive: Archive, state: State, kind: str, data: bytes) -> SharedRef:
+    """A model or table record, stored twice; the one of the snapshot if it holds these very bytes already.
+
+    Parameters
+    ----------
+    kind
+        "model" or "table".
+    """
+    sha256 = sha256_hex(data)
+    held = state.shared.get(sha256)
+    if held is not None:
+        return held
+    names = (shared_name(kind, sha256), shared_name(kind, sha256))
+    for name in names:
+        archive.store.put_new(name, data)
+    return SharedRef(kind, len(data), sha256, names)
+
+
+def put_layers(archive: Archive, folder: str, payloads: Mapping[str, Sequence[bytes]]) -> tuple[LayerFile, ...]:
+    """One Parquet file per layer (`{"latents": [block 0, block 1, ...], ...}`) in `names.partition_folder(...)`."""
+    return tuple(_put_layer(archive, f"{folder}/{layer}.parquet", layer, blocks) for layer, blocks in payloads.items())
+
+
+def put_partition(archive: Archive, folder: str, manifest: Manifest) -> Proposal:
+    """The manifest of staged layers, and the proposal to make it the partition's."""
+    data = manifest_bytes(manifest)
+    ref = ObjectRef(f"{folder}/manifest.json.zst", len(data), sha256_hex(data))
+    archive.store.put_new(ref.name, data)
+    return Proposal(
+        changes=(Change(manifest.partition, ref),),
+        names=frozenset({ref.name, *(layer.file.name for layer in manifest.layers)}),
+        needs=frozenset({manifest.table} | ({manifest.model} if manifest.model else set())),
+    )
+
+
+def put_report(archive: Archive, report: Mapping[str, object]) -> ObjectRef:
+    """A report (plain JSON) under a fresh name; a commit may refer to it."""
+    data = canonical_json(report)
+    ref = ObjectRef(f"{REPORTS}/{new_uid()}.json", len(data), sha256_hex(data))
+    archive.store.put_new(ref.name, data)
+    return ref
+
+
+def _put_layer(archive: Archive, name: str, layer: str, payloads: Sequence[bytes]) -> LayerFile:
+    data, blocks = layer_bytes(payloads)
+    archive.store.put_new(name, data)
+    return LayerFile(layer, ObjectRef(name, len(data), sha256_hex(data)), blocks)

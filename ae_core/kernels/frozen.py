@@ -61,7 +61,8 @@ class Candidate:
 
     With the candidate's symbol v and class c > 0, logit v rises by `boost[c] + ((gate . h) >> GATE_SHIFT)`.
 
-    Attributes:
+    Attributes
+    ----------
         position: the position whose symbol is predicted.
         key: earlier positions of the same row (each < position) that must agree; () means the previous row.
         boost: int32 (9,), logit units, by class; `boost[0]` is never used.
@@ -79,7 +80,8 @@ class Candidate:
 class FrozenGroup:
     """A context group of the autoregressive integer network.
 
-    Attributes:
+    Attributes
+    ----------
         alphabets: K of every position, in coding order.
         coded: False where the caller knows the symbol before coding; it then serves as context only.
         T: int16 (sum K, H), the embedding row of every symbol of every position.
@@ -92,7 +94,8 @@ class FrozenGroup:
         bv: per coded position int32 (K,).
         candidates: at most two per coded position, none for a given one, sorted by position.
 
-    Raises:
+    Raises
+    ------
         ModelError: when shapes, types or the structure do not fit together.
 
     """
@@ -172,7 +175,8 @@ class PreviewHead:
     special. The first greatest output wins; a special on the high digit gives levels + its index, else the digits are
     read as a mixed-radix number and clamped to levels - 1.
 
-    Attributes:
+    Attributes
+    ----------
         levels: value codes of the column, 0..levels-1.
         specials: special codes after them that a preview may show (escape, the last special, is not among them).
         radices: digit sizes, high first.
@@ -201,7 +205,8 @@ class FrozenPreview:
 
         h = clamp(b + sum over d of P[first_d + z_d], 0, 255)        out = h @ V + 16 * bv
 
-    Attributes:
+    Attributes
+    ----------
         levels: L of every latent dimension.
         P: int16 (sum L, hp), step 2^-4.
         b: int16 (hp,), step 2^-4.
@@ -235,7 +240,8 @@ class FrozenEncoder:
 
         z_d = clamp((bias_d + sum over positions of E[first + x, d] + 8) >> 4, 0, levels_d - 1)
 
-    Attributes:
+    Attributes
+    ----------
         alphabets: K of every position.
         E: int16 (sum K, d), in sixteenths of a level.
         bias: int32 (d,), in sixteenths of a level.

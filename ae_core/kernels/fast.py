@@ -1,0 +1,308 @@
+"""The network's arithmetic at speed: the same integers as `reference.py`, bit for bit.
+
+`pack` lays a frozen group out for vector instructions: every width is padded with zeros to whole vectors of 16; a
+position's logits are *vertical* (symbol k at vector k % n, lane k // n, so that prefix sums are plain vector
+additions); the gates of copy candidates are extra columns of V behind the symbols. The inlined functions below are
+one row's steps; `ae_core.coder.blocks` loops over them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ae_core.kernels.copying import entry_check, entry_index, hash_word, seen, table_bits, updated
+from ae_core.kernels.frequencies import FREQUENCY_SUM
+from ae_core.kernels.frozen import COPY_CLASSES, GATE_SHIFT, MAX_KEY, FrozenGroup, first_rows
+from ae_core.kernels.vectors import (
+    CHUNK,
+    LANES,
+    add_row,
+    add_shifted,
+    clamp_shifted,
+    dense,
+    exponentials,
+    find_slot,
+    sum_below,
+)
+
+GIVEN: Final = 0
+NETWORK: Final = 1
+CONSTANT: Final = 2
+_PADDING: Final = -(1 << 30)
+"""Logit of padding: e becomes 0 whatever the others are."""
+
+
+class Packed(NamedTuple):
+    """A frozen group laid out for the kernels; vectors are 16 wide, `..._at` are element offsets."""
+
+    kinds: np.ndarray  # int64 (positions,): GIVEN, NETWORK or CONSTANT (coded, one symbol)
+    alphabets: np.ndarray  # int64 (positions,)
+    first: np.ndarray  # int64 (positions,): first row of a position in T
+    T: np.ndarray  # int16 (sum K * state vectors * 16,)
+    c0: np.ndarray  # int32 (state vectors * 16,)
+    b0: np.ndarray  # int32 (state vectors * 16,)
+    M: np.ndarray  # int16, packed
+    m_bias: np.ndarray  # int32: 16, the rounding
+    W: np.ndarray  # int16, packed, one after the other
+    w_at: np.ndarray  # int64 (positions,)
+    w_bias: np.ndarray  # int32 (positions * hidden vectors * 16,): 16 * bw + 16
+    V: np.ndarray  # int16, packed, one after the other
+    v_at: np.ndarray  # int64 (positions,)
+    v_vectors: np.ndarray  # int64 (positions,)
+    v_bias: np.ndarray  # int32, vertical: 16 * bv, padding -2^30
+    numbers: np.ndarray  # int32, vertical: k, padding at least 2^16
+    v_bias_at: np.ndarray  # int64 (positions,), of v_bias and numbers
+    place: np.ndarray  # int64: where symbol k (or gate k - K) lies among the vertical logits
+    place_at: np.ndarray  # int64 (positions,)
+    candidates_at: np.ndarray  # int64 (positions + 1,)
+    keys: np.ndarray  # int64 (candidates, 4)
+    key_lengths: np.ndarray  # int64 (candidates,)
+    boosts: np.ndarray  # int32 (candidates, 9)
+    state_vectors: int
+    hidden_vectors: int
+
+
+class Work(NamedTuple):
+    """Scratch of one block."""
+
+    u: np.ndarray
+    base: np.ndarray
+    s: np.ndarray
+    sums: np.ndarray
+    a: np.ndarray
+    h: np.ndarray
+    logits: np.ndarray
+    e: np.ndarray
+    cum: np.ndarray
+    tables: np.ndarray  # uint32 (candidates, entries)
+
+
+def _aligned(values: np.ndarray) -> np.ndarray:
+    """A one-dimensional copy that starts at a cache line."""
+    room = np.zeros(values.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    out = room[start : start + values.nbytes].view(values.dtype)
+    out[:] = values.ravel()
+    return out
+
+
+def _vectors(size: int) -> int:
+    return -(-size // LANES)
+
+
+def pack_dense(weights: np.ndarray, place: np.ndarray, inputs: int, vectors: int) -> np.ndarray:
+    """The layout that `vectors.dense` reads, int16, for `weights` (inputs, outputs) with output o at `place[o]`."""
+    padded = np.zeros((inputs, vectors * LANES), np.int16)
+    padded[: weights.shape[0], place[: weights.shape[1]]] = weights
+    parts = []
+    for first in range(0, vectors, CHUNK):
+        size = min(CHUNK, vectors - first)
+        chunk = padded[:, first * LANES : (first + size) * LANES]
+        parts.append(chunk.reshape(inputs // 2, 2, size, LANES).transpose(0, 2, 3, 1).ravel())
+    return np.concatenate(parts)
+
+
+def _padded(values: np.ndarray, vectors: int, dtype: type, fill: int = 0) -> np.ndarray:
+    out: np.ndarray = np.full(vectors * LANES, fill, dtype)
+    out[: len(values)] = values
+    return out
+
+
+def vertical_places(columns: int) -> np.ndarray:
+    """Where column k of `columns` lies: vector k % n, lane k // n of n vectors; int64 (columns,)."""
+    k, n = np.arange(columns), _vectors(columns)
+    return (k % n) * LANES + k // n
+
+
+class _OutputLayers:
+    """Collects the V of all positions, gates behind the symbols."""
+
+    def __init__(self) -> None:
+        self.V: list[np.ndarray] = []
+        self.bias: list[np.ndarray] = []
+        self.numbers: list[np.ndarray] = []
+        self.place: list[np.ndarray] = []
+
+    def add(self, V: np.ndarray, bv: np.ndarray, gates: list[np.ndarray], inputs: int) -> int:
+        """Appends one position and returns its vectors."""
+        columns = np.column_stack([V, *gates]) if gates else V
+        symbols, vectors = V.shape[1], _vectors(columns.shape[1])
+        place = vertical_places(columns.shape[1])
+        bias = np.full(vectors * LANES, _PADDING, np.int32)
+        bias[place] = np.concatenate([16 * bv.astype(np.int64), np.zeros(len(gates), np.int64)])
+        numbers = np.full(vectors * LANES, FREQUENCY_SUM, np.int32)
+        numbers[place[:symbols]] = np.arange(symbols)
+        self.V.append(pack_dense(columns, place, inputs, vectors))
+        self.bias.append(bias)
+        self.numbers.append(numbers)
+        self.place.append(place)
+        return vectors
+
+
+def _offsets(parts: list[np.ndarray]) -> np.ndarray:
+    return first_rows(tuple(len(part) for part in parts))[:-1]
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    return _aligned(np.concatenate([*parts, np.zeros(LANES, dtype)]).astype(dtype))
+
+
+def pack(group: FrozenGroup) -> Packed:
+    """The group laid out for the kernels; its bounds must have been checked (`bounds.check_bounds`)."""
+    positions, sv, hv = len(group.alphabets), _vectors(group.width), _vectors(group.hidden)
+    layer = {position: j for j, position in enumerate(group.coded_positions)}
+    T = np.zeros((len(group.T), sv * LANES), np.int16)
+    T[:, : group.width] = group.T
+    W, w_bias, layers = [], np.zeros((positions, hv * LANES), np.int32), _OutputLayers()
+    v_vectors = np.zeros(positions, np.int64)
+    for p in range(positions):
+        if p not in layer:
+            W.append(np.zeros(0, np.int16))
+            layers.add(np.zeros((group.hidden, 1), np.int16), np.zeros(1, np.int32), [], hv * LANES)
+            continue
+        j = layer[p]
+        W.append(pack_dense(group.W[j], np.arange(group.hidden), sv * LANES, hv))
+        w_bias[p, : group.hidden] = 16 * group.bw[j].astype(np.int32) + 16
+        gates = [c.gate for c in group.candidates if c.position == p]
+        v_vectors[p] = layers.add(group.V[j], group.bv[j], gates, hv * LANES)
+    keys = np.zeros((len(group.candidates), MAX_KEY), np.int64)
+    for i, c in enumerate(group.candidates):
+        keys[i, : len(c.key)] = c.key
+    kinds = [
+        (CONSTANT if k == 1 else NETWORK) if c else GIVEN for k, c in zip(group.alphabets, group.coded, strict=True)
+    ]
+    owners = np.array([c.position for c in group.candidates], np.int64)
+    return Packed(
+        kinds=np.array(kinds, np.int64),
+        alphabets=np.array(group.alphabets, np.int64),
+        first=first_rows(group.alphabets)[:-1],
+        T=_aligned(T),
+        c0=_aligned(_padded(group.c0, sv, np.int32)),
+        b0=_aligned(_padded(group.b0, sv, np.int32)),
+        M=_aligned(pack_dense(group.M, np.arange(group.width), sv * LANES, sv)),
+        m_bias=_aligned(np.full(sv * LANES, 16, np.int32)),
+        W=_joined(W, np.int16),
+        w_at=_offsets(W),
+        w_bias=_aligned(w_bias),
+        V=_joined(layers.V, np.int16),
+        v_at=_offsets(layers.V),
+        v_vectors=v_vectors,
+        v_bias=_joined(layers.bias, np.int32),
+        numbers=_joined(layers.numbers, np.int32),
+        v_bias_at=_offsets(layers.bias),
+        place=_joined(layers.place, np.int64),
+        place_at=_offsets(layers.place),
+        candidates_at=np.searchsorted(owners, np.arange(positions + 1)).astype(np.int64),
+        keys=keys,
+        key_lengths=np.array([len(c.key) for c in group.candidates], np.int64),
+        boosts=np.array([c.boost for c in group.candidates], np.int32).reshape(-1, COPY_CLASSES),
+        state_vectors=sv,
+        hidden_vectors=hv,
+    )
+
+
+def make_work(packed: Packed, rows: int) -> Work:
+    """Scratch for a block of `rows` rows, tables empty, u at its start."""
+    state, hidden = packed.state_vectors * LANES, packed.hidden_vectors * LANES
+    logits = int(max(packed.v_vectors.max(), 1)) * LANES
+    return Work(
+        u=_aligned(packed.c0),
+        base=_aligned(np.zeros(state, np.int32)),
+        s=_aligned(np.zeros(state, np.int32)),
+        sums=_aligned(np.zeros(max(state, hidden), np.int32)),
+        a=_aligned(np.zeros(state, np.int16)),
+        h=_aligned(np.zeros(hidden, np.int16)),
+        logits=_aligned(np.zeros(logits, np.int32)),
+        e=_aligned(np.zeros(logits, np.int32)),
+        cum=_aligned(np.zeros(logits, np.int32)),
+        tables=np.zeros((len(packed.keys), 1 << table_bits(rows)), np.uint32),
+    )
+
+
+@njit(inline="always")
+def begin_row(m: Packed, w: Work) -> None:
+    """Sets base and s from u."""
+    clamp_shifted(w.a, w.u, 0, 0, 255, m.state_vectors)
+    dense(w.sums, m.m_bias, 0, m.M, 0, w.a, m.state_vectors * (LANES // 2), m.state_vectors)
+    add_shifted(w.s, m.b0, w.sums, 5, m.state_vectors)
+    for i in range(w.s.shape[0]):
+        w.base[i] = w.s[i]
+
+
+@njit(inline="always")
+def end_row(m: Packed, w: Work) -> None:
+    """Sets u for the next row: c0 and this row's T rows, which s holds beyond base."""
+    for i in range(w.s.shape[0]):
+        w.u[i] = m.c0[i] + (w.s[i] - w.base[i])
+
+
+@njit(inline="always")
+def key_hash(m: Packed, candidate: int, symbols: np.ndarray, row: int) -> np.uint64:
+    """Hash of a candidate's key in this row."""
+    word = np.uint64(0)
+    for i in range(m.key_lengths[candidate]):
+        word |= np.uint64(symbols[row, m.keys[candidate, i]]) << np.uint64(16 * i)
+    return hash_word(word)
+
+
+@njit(inline="always")
+def set_logits(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
+    """Fills `w.logits` for position p, copy candidates included."""
+    vectors = m.v_vectors[p]
+    clamp_shifted(w.a, w.s, 0, -32768, 32767, m.state_vectors)
+    hidden_at = p * m.hidden_vectors * LANES
+    dense(w.sums, m.w_bias, hidden_at, m.W, m.w_at[p], w.a, m.state_vectors * (LANES // 2), m.hidden_vectors)
+    clamp_shifted(w.h, w.sums, 5, 0, 255, m.hidden_vectors)
+    dense(w.logits, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, m.hidden_vectors * (LANES // 2), vectors)
+    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
+        gate_at = m.place[m.place_at[p] + m.alphabets[p] + candidate - m.candidates_at[p]]
+        gate = w.logits[gate_at] >> GATE_SHIFT
+        w.logits[gate_at] = _PADDING
+        hashed = key_hash(m, candidate, symbols, row)
+        entry = seen(w.tables[candidate, entry_index(hashed, bits)], entry_check(hashed))
+        kind = entry & np.uint32(15)
+        if kind > 0:
+            value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
+            w.logits[m.place[m.place_at[p] + value]] += m.boosts[candidate, kind] + gate
+
+
+@njit(inline="always")
+def slot_range(m: Packed, w: Work, p: int, symbol: int) -> tuple[int, int]:
+    """First slot and frequency of a symbol under `w.logits`."""
+    size, vectors = m.alphabets[p], m.v_vectors[p]
+    total = exponentials(w.e, w.logits, vectors)
+    ratio = ((FREQUENCY_SUM - size) << 15) // total
+    below = np.int64(sum_below(w.e, m.numbers, m.v_bias_at[p], symbol, vectors))
+    low = symbol + ((below * ratio) >> 15)
+    high = FREQUENCY_SUM
+    if symbol + 1 < size:
+        high = symbol + 1 + (((below + w.e[m.place[m.place_at[p] + symbol]]) * ratio) >> 15)
+    return low, high - low
+
+
+@njit(inline="always")
+def symbol_at(m: Packed, w: Work, p: int, slot: int) -> tuple[int, int, int]:
+    """The symbol that owns a slot under `w.logits`, its first slot and its frequency."""
+    size, vectors = m.alphabets[p], m.v_vectors[p]
+    total = exponentials(w.e, w.logits, vectors)
+    ratio = ((FREQUENCY_SUM - size) << 15) // total
+    symbol = find_slot(w.cum, w.e, m.numbers, m.v_bias_at[p], ratio, slot, vectors) - 1
+    low = w.cum[m.place[m.place_at[p] + symbol]]
+    high = FREQUENCY_SUM
+    if symbol + 1 < size:
+        high = w.cum[m.place[m.place_at[p] + symbol + 1]]
+    return symbol, low, high - low
+
+
+@njit(inline="always")
+def take_symbol(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
+    """Moves the candidates' tables and the state on, now that the symbol of position p is known."""
+    symbol = np.int64(symbols[row, p])
+    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
+        hashed = key_hash(m, candidate, symbols, row)
+        at, check = entry_index(hashed, bits), entry_check(hashed)
+        w.tables[candidate, at] = updated(seen(w.tables[candidate, at], check), check, symbol)
+    add_row(w.s, m.T, (m.first[p] + symbol) * m.state_vectors * LANES, m.state_vectors)

@@ -1,0 +1,307 @@
+"""Vector steps of the network as LLVM instructions: what plain loops would compute, five times faster.
+
+Numba widens every small integer to 64 bits, which keeps LLVM from using the 16-bit multiply-add instructions. So the
+few inner steps are written here as generic vector instructions (no instruction set is named; LLVM lowers them to
+AVX-512, AVX2, SSE2 or NEON by itself), all exact integer arithmetic on int32 that `bounds.py` proves not to overflow.
+
+Every array is one-dimensional and contiguous, every `..._at` is an element offset that the caller has proved to be in
+range, and every length is a number of vectors of LANES elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ae_core.kernels.frequencies import DISTANCE_LIMIT, EXP2_LINEAR, EXP2_SQUARE, LOG2_FACTOR, LOG2_SHIFT
+
+LANES: Final = 16
+CHUNK: Final = 4
+"""Output vectors that `dense` keeps in registers at once."""
+
+_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_V16, _V32 = ir.VectorType(_I16, LANES), ir.VectorType(_I32, LANES)
+_PAIRS16 = ir.VectorType(_I16, 2 * LANES)
+_Builder = Any
+
+
+def _data(context: Any, builder: _Builder, kind: Any, value: Any) -> Any:
+    """The data pointer of an array argument."""
+    return context.make_array(kind)(context, builder, value).data
+
+
+def _address(builder: _Builder, data: Any, offset: Any, element: ir.Type, of: ir.Type) -> Any:
+    """Pointer to `of` at an element offset."""
+    base = builder.bitcast(data, element.as_pointer())
+    return builder.bitcast(builder.gep(base, [offset]), of.as_pointer())
+
+
+def _load(builder: _Builder, data: Any, offset: Any, element: ir.IntType, of: ir.Type) -> Any:
+    return builder.load(_address(builder, data, offset, element, of), align=element.width // 8)
+
+
+def _store(builder: _Builder, value: Any, data: Any, offset: Any, element: ir.IntType) -> None:
+    builder.store(value, _address(builder, data, offset, element, value.type), align=element.width // 8)
+
+
+def _splat(builder: _Builder, scalar: Any, of: ir.VectorType = _V32) -> Any:
+    """A vector whose every lane is `scalar`."""
+    one = builder.insert_element(ir.Constant(of, ir.Undefined), scalar, ir.Constant(_I32, 0))
+    mask = ir.Constant(ir.VectorType(_I32, of.count), [0] * of.count)
+    return builder.shuffle_vector(one, ir.Constant(of, ir.Undefined), mask)
+
+
+def _constant(value: int, of: ir.VectorType = _V32) -> ir.Constant:
+    return ir.Constant(of, [value] * of.count)
+
+
+def _lesser(builder: _Builder, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _greater(builder: _Builder, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def _reduce(builder: _Builder, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    """All lanes combined into a scalar."""
+    step = LANES // 2
+    while step:
+        mask = ir.Constant(ir.VectorType(_I32, LANES), [(lane + step) % LANES for lane in range(LANES)])
+        vector = combine(vector, builder.shuffle_vector(vector, vector, mask))
+        step //= 2
+    return builder.extract_element(vector, ir.Constant(_I32, 0))
+
+
+def _vectors(builder: _Builder, count: Any) -> Any:
+    """A loop over vectors; the context's `index` times LANES is the element offset."""
+    return cgutils.for_range(builder, count, intp=_I64)
+
+
+def _times(builder: _Builder, index: Any, factor: int) -> Any:
+    return builder.mul(index, ir.Constant(_I64, factor))
+
+
+def _dense_chunk(builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...], pairs: Any, vectors: int) -> None:
+    """out[...] = bias[...] + inputs @ weights for `vectors` output vectors, accumulators in registers."""
+    out, bias, weights, inputs = arrays
+    out_at, bias_at, weights_at, inputs_at = at
+    sums = []
+    for v in range(vectors):
+        start = _load(builder, bias, builder.add(bias_at, ir.Constant(_I64, v * LANES)), _I32, _V32)
+        sums.append(cgutils.alloca_once_value(builder, start))
+    even = ir.Constant(ir.VectorType(_I32, LANES), list(range(0, 2 * LANES, 2)))
+    odd = ir.Constant(ir.VectorType(_I32, LANES), list(range(1, 2 * LANES, 2)))
+    wide = ir.VectorType(_I32, 2 * LANES)
+    with cgutils.for_range(builder, pairs, intp=_I64) as loop:
+        pair = _load(builder, inputs, builder.add(inputs_at, _times(builder, loop.index, 2)), _I16, _I32)
+        spread = builder.sext(builder.bitcast(_splat(builder, pair), _PAIRS16), wide)
+        row = builder.add(weights_at, _times(builder, loop.index, 2 * LANES * vectors))
+        for v, total in enumerate(sums):
+            here = builder.add(row, ir.Constant(_I64, 2 * LANES * v))
+            product = builder.mul(builder.sext(_load(builder, weights, here, _I16, _PAIRS16), wide), spread)
+            both = builder.add(
+                builder.shuffle_vector(product, product, even), builder.shuffle_vector(product, product, odd)
+            )
+            builder.store(builder.add(builder.load(total), both), total)
+    for v, total in enumerate(sums):
+        _store(builder, builder.load(total), out, builder.add(out_at, ir.Constant(_I64, v * LANES)), _I32)
+
+
+@intrinsic
+def dense(
+    typingctx: Any,
+    out: Any,
+    bias: Any,
+    bias_at: Any,
+    weights: Any,
+    weights_at: Any,
+    inputs: Any,
+    pairs: Any,
+    vectors: Any,
+) -> Any:
+    """out = bias[bias_at:] + inputs @ weights[weights_at:], int32 (vectors * 16,).
+
+    `inputs` is int16 (2 * pairs,). `weights` is packed by `pack_dense`: chunks of at most four output vectors, in a
+    chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights of the two inputs.
+    """
+    signature = types.void(out, bias, types.int64, weights, types.int64, inputs, types.int64, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        arrays = tuple(_data(context, builder, kinds[i], args[i]) for i in (0, 1, 3, 5))
+        bias_at, weights_at, pairs, vectors = args[2], args[4], args[6], args[7]
+        zero = ir.Constant(_I64, 0)
+        chunks = builder.sdiv(vectors, ir.Constant(_I64, CHUNK))
+        weights_per_vector = _times(builder, pairs, 2 * LANES)
+
+        def emit(first_vector: Any, size: int) -> None:
+            element = _times(builder, first_vector, LANES)
+            at = (
+                element,
+                builder.add(bias_at, element),
+                builder.add(weights_at, builder.mul(first_vector, weights_per_vector)),
+                zero,
+            )
+            _dense_chunk(builder, arrays, at, pairs, size)
+
+        with cgutils.for_range(builder, chunks, intp=_I64) as loop:
+            emit(_times(builder, loop.index, CHUNK), CHUNK)
+        done = _times(builder, chunks, CHUNK)
+        for size in range(1, CHUNK):
+            left = builder.icmp_signed("==", builder.sub(vectors, done), ir.Constant(_I64, size))
+            with builder.if_then(left):
+                emit(done, size)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def clamp_shifted(typingctx: Any, out: Any, values: Any, shift: Any, low: Any, high: Any, vectors: Any) -> Any:
+    """out = clamp(values >> shift, low, high), int16 from int32."""
+    signature = types.void(out, values, types.int32, types.int32, types.int32, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
+        shift, low, high = (_splat(builder, args[i]) for i in (2, 3, 4))
+        with _vectors(builder, args[5]) as loop:
+            at = _times(builder, loop.index, LANES)
+            value = builder.ashr(_load(builder, source, at, _I32, _V32), shift)
+            value = _lesser(builder, _greater(builder, value, low), high)
+            _store(builder, builder.trunc(value, _V16), to, at, _I16)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def add_shifted(typingctx: Any, out: Any, base: Any, values: Any, shift: Any, vectors: Any) -> Any:
+    """out = base + (values >> shift), int32."""
+    signature = types.void(out, base, values, types.int32, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, start, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
+        shift = _splat(builder, args[3])
+        with _vectors(builder, args[4]) as loop:
+            at = _times(builder, loop.index, LANES)
+            value = builder.ashr(_load(builder, source, at, _I32, _V32), shift)
+            _store(builder, builder.add(_load(builder, start, at, _I32, _V32), value), to, at, _I32)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def add_row(typingctx: Any, state: Any, table: Any, table_at: Any, vectors: Any) -> Any:
+    """state += table[table_at:], int32 from int16."""
+    signature = types.void(state, table, types.int64, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
+        with _vectors(builder, args[3]) as loop:
+            at = _times(builder, loop.index, LANES)
+            row = builder.sext(_load(builder, source, builder.add(args[2], at), _I16, _V16), _V32)
+            _store(builder, builder.add(_load(builder, to, at, _I32, _V32), row), to, at, _I32)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _exponential(builder: _Builder, top: Any, logit: Any) -> Any:
+    """e of a vector of logits, as `frequencies.exponentials` defines it."""
+    d = _lesser(builder, builder.sub(top, logit), _constant(DISTANCE_LIMIT))
+    t = builder.ashr(builder.mul(d, _constant(LOG2_FACTOR)), _constant(LOG2_SHIFT))
+    i = _lesser(builder, builder.ashr(t, _constant(10)), _constant(31))
+    f = builder.and_(t, _constant(1023))
+    inner = builder.ashr(builder.mul(f, _constant(EXP2_SQUARE)), _constant(10))
+    outer = builder.ashr(builder.mul(f, builder.sub(_constant(EXP2_LINEAR), inner)), _constant(10))
+    return builder.ashr(builder.sub(_constant(32768), outer), i)
+
+
+@intrinsic
+def exponentials(typingctx: Any, out: Any, logits: Any, vectors: Any) -> Any:
+    """out = e of every logit, int32; returns their sum. Padding has a logit of -2^30 and gets 0."""
+    signature = types.int32(out, logits, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
+        most = cgutils.alloca_once_value(builder, _constant(-(2**31)))
+        with _vectors(builder, args[2]) as loop:
+            logit = _load(builder, source, _times(builder, loop.index, LANES), _I32, _V32)
+            builder.store(_greater(builder, builder.load(most), logit), most)
+        top = _splat(builder, _reduce(builder, builder.load(most), lambda a, b: _greater(builder, a, b)))
+        total = cgutils.alloca_once_value(builder, _constant(0))
+        with _vectors(builder, args[2]) as loop:
+            at = _times(builder, loop.index, LANES)
+            e = _exponential(builder, top, _load(builder, source, at, _I32, _V32))
+            builder.store(builder.add(builder.load(total), e), total)
+            _store(builder, e, to, at, _I32)
+        return _reduce(builder, builder.load(total), builder.add)
+
+    return signature, codegen
+
+
+@intrinsic
+def sum_below(typingctx: Any, values: Any, numbers: Any, numbers_at: Any, symbol: Any, vectors: Any) -> Any:
+    """Sum of the values whose number (of numbers[numbers_at:]) is less than `symbol`, int32."""
+    signature = types.int32(values, numbers, types.int64, types.int32, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
+        limit = _splat(builder, args[3])
+        total = cgutils.alloca_once_value(builder, _constant(0))
+        with _vectors(builder, args[4]) as loop:
+            at = _times(builder, loop.index, LANES)
+            number = _load(builder, names, builder.add(args[2], at), _I32, _V32)
+            value = _load(builder, source, at, _I32, _V32)
+            chosen = builder.select(builder.icmp_signed("<", number, limit), value, _constant(0))
+            builder.store(builder.add(builder.load(total), chosen), total)
+        return _reduce(builder, builder.load(total), builder.add)
+
+    return signature, codegen
+
+
+@intrinsic
+def find_slot(
+    typingctx: Any, cum: Any, values: Any, numbers: Any, numbers_at: Any, ratio: Any, slot: Any, vectors: Any
+) -> Any:
+    """cum = number + ((sum of the values before it in number order * ratio) >> 15); how many are <= slot, int32.
+
+    `values` are vertical: number k is at vector k % vectors, lane k // vectors. `numbers` holds k, and at least 2^16
+    for padding, whose value is 0.
+    """
+    signature = types.int32(cum, values, numbers, types.int64, types.int32, types.int32, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
+        ratio, slot = _splat(builder, args[4]), _splat(builder, args[5])
+        lanes = cgutils.alloca_once_value(builder, _constant(0))
+        with _vectors(builder, args[6]) as loop:
+            value = _load(builder, source, _times(builder, loop.index, LANES), _I32, _V32)
+            builder.store(builder.add(builder.load(lanes), value), lanes)
+        scan, step = builder.load(lanes), 1
+        while step < LANES:
+            mask = [lane - step if lane >= step else LANES for lane in range(LANES)]
+            moved = builder.shuffle_vector(scan, _constant(0), ir.Constant(_V32, mask))
+            scan, step = builder.add(scan, moved), 2 * step
+        before = builder.sub(scan, builder.load(lanes))
+        running = cgutils.alloca_once_value(builder, before)
+        count = cgutils.alloca_once_value(builder, _constant(0))
+        with _vectors(builder, args[6]) as loop:
+            at = _times(builder, loop.index, LANES)
+            scaled = builder.ashr(builder.mul(builder.load(running), ratio), _constant(15))
+            edge = builder.add(_load(builder, names, builder.add(args[3], at), _I32, _V32), scaled)
+            _store(builder, edge, to, at, _I32)
+            below = builder.zext(builder.icmp_signed("<=", edge, slot), _V32)
+            builder.store(builder.add(builder.load(count), below), count)
+            value = _load(builder, source, at, _I32, _V32)
+            builder.store(builder.add(builder.load(running), value), running)
+        return _reduce(builder, builder.load(count), builder.add)
+
+    return signature, codegen

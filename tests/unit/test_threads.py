@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ae_core.jobs.threads import ordered_map, thread_count
+from ae_core.threads import ordered_map, thread_count
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

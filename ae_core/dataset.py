@@ -1,0 +1,336 @@
+"""An archive as a table: open it, pick partitions, columns and rows, and read them as Arrow.
+
+`Scan` speaks the Arrow C stream, so DuckDB, Polars, pandas and pyarrow read it without a copy in between.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+from ae_core import pipeline
+from ae_core.archive.format import Manifest
+from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
+from ae_core.records import TableInfo, select_manifests, table_info
+from ae_core.threads import ordered_map
+from ae_core.policy import Bound
+from ae_core.selection import RowRange, Where, parse_rows
+
+Layer = Literal["bounded", "preview"]
+
+
+def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | None = None) -> Archive:
+    """The archive at `url` as of commit `snapshot` (the newest if None).
+
+    Parameters
+    ----------
+    expect_head : SHA-256 that the snapshot's commit must have.
+
+    Raises
+    ------
+    UsageError
+        There is no such archive or snapshot, or it needs a newer release.
+    Corrupt
+        The archive is damaged, or its head is not the one expected.
+
+    Examples
+    --------
+    >>> archive = open_archive("flights.archive")  # doctest: +SKIP
+    >>> archive.scan(where={"month": 3}, columns=["dep_delay"]).to_table()  # doctest: +SKIP
+    """
+    return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head))
+
+
+class Archive:
+    """One snapshot of an archive, open for reading; it stays what it is while others commit."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._lock = threading.Lock()
+        self._codecs: dict[str, pipeline.Codec] = {}
+
+    @property
+    def url(self) -> str:
+        """Where the archive is."""
+        return self._snapshot.archive.store.url
+
+    @property
+    def uid(self) -> str:
+        """The archive's own id, for ever."""
+        return self._snapshot.archive.marker.archive
+
+    @property
+    def snapshot(self) -> int:
+        """Number of the commit that is read."""
+        return self._snapshot.number
+
+    @property
+    def head_sha256(self) -> str:
+        """SHA-256 of that commit: the root that everything read is checked against."""
+        return self._snapshot.sha256
+
+    def partitions(self, where: Where = None) -> tuple[Partition, ...]:
+        """The partitions that satisfy every condition, month=2 before month=10.
+
+        Raises
+        ------
+        UsageError
+            When a condition is malformed or no partition satisfies them.
+        """
+        return tuple(Partition(self, manifest) for manifest in select_manifests(self._snapshot, where))
+
+    def partition(self, **keys: object) -> Partition:
+        """The one partition with these keys, such as `partition(month=3)`.
+
+        Raises
+        ------
+        UsageError
+            When not exactly one partition has them.
+        """
+        found = self.partitions(keys)
+        if len(found) != 1:
+            raise UsageError(f"{self.url}: {len(found)} partitions have {keys}; use partitions() or more keys")
+        return found[0]
+
+    def scan(
+        self,
+        *,
+        where: Where = None,
+        columns: Sequence[str] | None = None,
+        rows: str | tuple[int, int] | RowRange | None = None,
+        layer: Layer = "bounded",
+        threads: int = 0,
+    ) -> Scan:
+        """The rows of the chosen partitions, one partition after the other; nothing is decoded before it is read.
+
+        Parameters
+        ----------
+        rows : range within each partition.
+        layer : "bounded" holds every bound; "preview" is approximate, from the latents alone.
+        threads : blocks decoded at once; 0 is one per core.
+
+        Raises
+        ------
+        UsageError
+            When a column, layer or partition is not there; `NoLatents` and `LayerMissing` say which and why.
+        """
+        partitions = self.partitions(where)
+        schemas = [partition.schema_of(columns, layer) for partition in partitions]
+        for partition, schema in zip(partitions[1:], schemas[1:], strict=True):
+            if not schema.equals(schemas[0]):
+                raise UsageError(
+                    f"partitions {partitions[0].id} and {partition.id} have different columns: scan them one by one"
+                )
+        return Scan(partitions, schemas[0], parse_rows(rows), layer, threads)
+
+    def codec(self, manifest: Manifest) -> pipeline.Codec:
+        """The codec that a partition was encoded with; loaded once for all partitions that share it."""
+        if manifest.model is None:
+            raise Corrupt(f"partition {manifest.partition}: its manifest names no model")
+        with self._lock:
+            if manifest.model not in self._codecs:
+                self._codecs[manifest.model] = pipeline.Codec.from_bytes(self._snapshot.shared(manifest.model))
+            return self._codecs[manifest.model]
+
+    def payload(self, manifest: Manifest, layer: str, block: int) -> bytes:
+        """The stored bytes of one block of a layer, checked."""
+        (payload,) = self._snapshot.payloads(manifest, layer, [block])
+        return payload
+
+    def table_info(self, manifest: Manifest) -> TableInfo:
+        """Schema and policy of a partition."""
+        return table_info(self._snapshot, manifest)
+
+
+class Partition:
+    """One partition of a snapshot."""
+
+    def __init__(self, archive: Archive, manifest: Manifest) -> None:
+        self._archive = archive
+        self.manifest = manifest
+
+    @property
+    def id(self) -> str:
+        """Its path below the lake, such as `month=3`."""
+        return self.manifest.partition
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Its partition keys; empty in a flat lake."""
+        return dict(self.manifest.keys)
+
+    @property
+    def rows(self) -> int:
+        """Its number of rows."""
+        return self.manifest.rows
+
+    @property
+    def certificate(self) -> Any:
+        """The measured loss of every column, as it was recorded (`ae_core.report.certificate.Certificate`)."""
+        from ae_core.report.certificate import Certificate
+
+        return Certificate.from_dict(self.manifest.certificate)
+
+    @cached_property
+    def table(self) -> TableInfo:
+        """Schema and policy."""
+        return self._archive.table_info(self.manifest)
+
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """What each column may have lost."""
+        return dict(self.table.policy.bounds)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The original Arrow schema with its metadata."""
+        return self.table.schema
+
+    def schema_of(self, columns: Sequence[str] | None = None, layer: Layer = "bounded") -> pa.Schema:
+        """The schema that `blocks` yields.
+
+        Raises
+        ------
+        UsageError
+            When the layer or a column is not there.
+        """
+        names = self._names(columns, layer)
+        return pa.schema([self.schema.field(name) for name in names], metadata=self.schema.metadata)
+
+    def left_out(self, layer: Layer) -> tuple[str, ...]:
+        """The columns that the layer cannot rebuild."""
+        if layer == "bounded":
+            return ()
+        kept = set(pipeline.preview_names(self._archive.codec(self.manifest)))
+        return tuple(name for name in self.schema.names if name not in kept)
+
+    def blocks(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        rows: RowRange | None = None,
+        layer: Layer = "bounded",
+        threads: int = 1,
+    ) -> Iterator[pa.Table]:
+        """The rows in order, a table of at most one block's rows at a time."""
+        tasks = self.tasks(columns=columns, rows=rows, layer=layer)
+        return ordered_map(BlockTask.run, tasks, threads=threads)
+
+    def tasks(
+        self, *, columns: Sequence[str] | None = None, rows: RowRange | None = None, layer: Layer = "bounded"
+    ) -> list[BlockTask]:
+        """What has to be decoded for the rows, in order; each task may run in any thread."""
+        schema = self.schema_of(columns, layer)
+        start, stop = (rows or RowRange()).clip(self.rows)
+        tasks: list[BlockTask] = []
+        first = 0
+        for block, count in enumerate(self.manifest.block_rows):
+            low, high = max(start - first, 0), min(stop - first, count)
+            if low < high:
+                tasks.append(BlockTask(self._archive, self.manifest, block, low, high, schema, layer))
+            first += count
+        return tasks
+
+    def _names(self, columns: Sequence[str] | None, layer: Layer) -> list[str]:
+        if layer not in get_args(Layer):
+            raise UsageError(f"layer {layer!r} is none of {', '.join(get_args(Layer))}")
+        self._require(layer)
+        for name in columns or ():
+            if name not in self.schema.names:
+                raise UsageError(f"no column {name!r} in {self.id}; columns are {', '.join(self.schema.names)}")
+        missing = self.left_out(layer)
+        for name in columns or ():
+            if name in missing:
+                raise UsageError(f"column {name!r} of {self.id} has no preview: read it with the bounded layer")
+        if columns is None:
+            return [name for name in self.schema.names if name not in missing]
+        if len(set(columns)) != len(columns) or not columns:
+            raise UsageError(f"columns {', '.join(columns) or '(none)'}: name each one once, and at least one")
+        return list(columns)
+
+    def _require(self, layer: Layer) -> None:
+        kept = {one.layer for one in self.manifest.layers}
+        if layer == "preview" and "latents" not in kept:
+            reason = self.manifest.no_latents_reason or "its latents were dropped"
+            raise NoLatents(f"{self.id} has no preview: {reason}")
+        if layer == "bounded" and "residuals" not in kept:
+            raise LayerMissing(f"{self.id} keeps its latents alone: --layer preview reads them")
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """Decode rows `low:high` of one block."""
+
+    archive: Archive
+    manifest: Manifest
+    block: int
+    low: int
+    high: int
+    schema: pa.Schema
+    layer: Layer
+
+    def run(self) -> pa.Table:
+        """The decoded rows, with the original schema.
+
+        Raises
+        ------
+        Corrupt
+            When stored bytes are missing, changed or malformed.
+        """
+        codec = self.archive.codec(self.manifest)
+        names = self.schema.names
+        latents = None
+        if self.manifest.layer("latents") is not None:
+            latents = self.archive.payload(self.manifest, "latents", self.block)
+        if self.layer == "preview":
+            assert latents is not None
+            table = pipeline.preview_block(codec, latents, self.manifest.keys, names)
+        else:
+            residuals = self.archive.payload(self.manifest, "residuals", self.block)
+            table = pipeline.decode_block(codec, latents, residuals, self.manifest.keys, names)
+        rows = self.manifest.block_rows[self.block]
+        if table.num_rows != rows:
+            raise Corrupt(f"{self.manifest.partition}: block {self.block} holds {table.num_rows} rows, not {rows}")
+        table = pa.Table.from_arrays(table.select(names).columns, schema=self.schema)
+        return table.slice(self.low, self.high - self.low)
+
+
+class Scan:
+    """Rows that are decoded as they are read; every Arrow library takes it for a stream."""
+
+    def __init__(
+        self, partitions: Sequence[Partition], schema: pa.Schema, rows: RowRange, layer: Layer, threads: int
+    ) -> None:
+        self._partitions = tuple(partitions)
+        self._rows = rows
+        self._layer: Layer = layer
+        self._threads = threads
+        self.schema = schema
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """A new stream over the rows, from the start."""
+        return pa.RecordBatchReader.from_batches(self.schema, self._batches())
+
+    def to_table(self) -> pa.Table:
+        """All rows in memory."""
+        return self.to_reader().read_all()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows as an Arrow C stream capsule."""
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        names = self.schema.names
+        tasks = (
+            task
+            for partition in self._partitions
+            for task in partition.tasks(columns=names, rows=self._rows, layer=self._layer)
+        )
+        for table in ordered_map(BlockTask.run, tasks, threads=self._threads):
+            yield from table.replace_schema_metadata(self.schema.metadata).to_batches()

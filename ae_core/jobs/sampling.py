@@ -1,0 +1,58 @@
+"""The rows that a model is trained on: whole blocks, spread evenly over all partitions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, islice
+
+import pyarrow as pa
+
+from ae_core.lake import BLOCK_ROWS, LakePartition, footers, read_blocks
+
+SAMPLE_CELLS = 8_000_000
+"""Rows times columns of a training sample: a year of flights fits, and two cores train on it within minutes."""
+
+Place = tuple[int, int, int]
+"""Partition's position, block's number within it, rows to take from the block's start."""
+
+
+def choose_blocks(rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELLS) -> list[Place]:
+    """Blocks of partitions with these row counts: all of them, or evenly spread ones within the budget of cells.
+
+    Rows of a block stay together and in order, because copy candidates live on recent rows.
+    """
+    budget = max(1, cells // max(1, columns))
+    every = [
+        (partition, block, min(BLOCK_ROWS, count - block * BLOCK_ROWS))
+        for partition, count in enumerate(rows)
+        for block in range(-(-count // BLOCK_ROWS))
+    ]
+    total = sum(place[2] for place in every)
+    if total <= budget:
+        return every
+    ends = list(accumulate(place[2] for place in every))
+    picks = max(1, budget // max(place[2] for place in every))
+    chosen = sorted({bisect_right(ends, (2 * pick + 1) * total // (2 * picks)) for pick in range(picks)})
+    return [(partition, block, min(take, budget)) for partition, block, take in (every[i] for i in chosen)]
+
+
+def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELLS) -> list[pa.Table]:
+    """The chosen blocks of the partitions, in order; empty where no partition has a row."""
+    found = [footers(partition) for partition in partitions]
+    rows = [sum(footer.num_rows for footer in group) for group in found]
+    columns = max((footer.num_columns for group in found for footer in group), default=1)
+    sample: list[pa.Table] = []
+    for position, partition in enumerate(partitions):
+        wanted = {block: take for place, block, take in choose_blocks(rows, columns, cells=cells) if place == position}
+        if not wanted:
+            continue
+        for number, block in enumerate(islice(read_blocks(partition), max(wanted) + 1)):
+            if number in wanted:
+                sample.append(block.slice(0, wanted[number]))
+    return sample
+
+
+def row_counts(partition: LakePartition) -> tuple[int, ...]:
+    """Rows of each file of the partition, in order."""
+    return tuple(footer.num_rows for footer in footers(partition))

@@ -1,0 +1,115 @@
+"""The archive that a run writes to: opened or made, and what it holds of a table already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+
+from ae_core.archive.commit import create_archive
+from ae_core.archive.fields import parse_json
+from ae_core.archive.format import Commit, SharedRef, read_table
+from ae_core.archive.log import Archive, open_archive, read_state
+from ae_core.archive.names import MARKER
+from ae_core.archive.reader import Snapshot
+from ae_core.archive.store import open_store
+from ae_core.errors import OutputExists, UsageError
+from ae_core.records import TableInfo, read_table_info
+from ae_core.policy import Policy
+
+
+def writer_name() -> str:
+    """Name and release of this writer, as commits carry it."""
+    try:
+        return f"latentlake {version('latentlake')}"
+    except PackageNotFoundError:
+        return "latentlake (not installed)"
+
+
+def find_snapshot(url: str) -> Snapshot | None:
+    """The newest snapshot of the archive at `url`; None where a new archive can be made.
+
+    Raises
+    ------
+    OutputExists
+        When something else lives there.
+    UsageError, Corrupt
+        When the archive cannot be read.
+    """
+    try:
+        store = open_store(url)
+    except UsageError as error:
+        if "no such folder" in str(error):
+            return None
+        raise
+    if store.size(MARKER) is None:
+        if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
+            raise OutputExists(f"ARCHIVE {url} is not an archive and not empty; choose another place")
+        return None
+    archive = open_archive(url, store=store)
+    return Snapshot(archive, read_state(archive))
+
+
+def open_target(url: str) -> Snapshot:
+    """The newest snapshot of the archive at `url`, made if there is none; the store has proved that commits are safe.
+
+    Raises
+    ------
+    StoreUnsafe
+        When it does not honour create-if-absent, or cannot be written.
+    """
+    found = find_snapshot(url)
+    if found is None:
+        archive = create_archive(url, writer=writer_name())
+        return Snapshot(archive, read_state(archive))
+    found.archive.store.probe()
+    return found
+
+
+@dataclass(frozen=True)
+class HeldTable:
+    """A table record that an archive holds, with the newest model that was trained for it."""
+
+    ref: SharedRef
+    info: TableInfo
+    model: SharedRef | None
+
+
+def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTable | None:
+    """The archive's newest record for this schema and policy; its bounds stay as they were resolved then."""
+    for logged in reversed(snapshot.state.commits):
+        for ref in logged.commit.shared:
+            if ref.kind != "table" or ref.sha256 not in snapshot.state.shared:
+                continue
+            info = read_table_info(read_table(snapshot.shared(ref.sha256), ref.names[0]), ref.names[0])
+            if info.written == policy and info.schema.equals(schema):
+                return HeldTable(ref, info, _model_of(snapshot, ref.sha256))
+    return None
+
+
+def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
+    """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for logged in snapshot.state.commits:
+        if any(ref.kind == "model" for ref in logged.commit.shared):
+            report = read_report(snapshot.archive, logged.commit)
+            if report is not None and isinstance(report.get("model"), str):
+                found[report["model"]] = report
+    return found
+
+
+def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
+    """The report that a commit refers to, checked; None if it has none."""
+    ref = commit.report
+    return None if ref is None else parse_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+
+
+def _model_of(snapshot: Snapshot, table: str) -> SharedRef | None:
+    """The newest model whose training report names the table."""
+    for model, report in reversed(training_reports(snapshot).items()):
+        if report.get("table") == table and model in snapshot.state.shared:
+            return snapshot.state.shared[model]
+    return None

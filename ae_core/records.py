@@ -1,0 +1,102 @@
+"""What the archive's shared records mean to the jobs: a table's schema and policy, a partition's sources."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ae_core.archive.format import Manifest, TableRecord
+from ae_core.archive.reader import Snapshot
+from ae_core.errors import Corrupt, UsageError
+from ae_core.policy import Policy, ResolvedPolicy, load_policy
+from ae_core.selection import Where, parse_where, selected
+
+_OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What partitions share: the schema, the policy as its owner wrote it, and the bounds that it came to."""
+
+    schema: pa.Schema
+    written: Policy
+    policy: ResolvedPolicy
+
+    def record(self) -> TableRecord:
+        """The archive's record of it."""
+        policy = {"resolved": self.policy.to_json(), "written": self.written.model_dump(mode="json")}
+        return TableRecord(self.schema.serialize().to_pybytes(), policy)
+
+
+def read_table_info(record: TableRecord, where: str) -> TableInfo:
+    """Inverse of `TableInfo.record`.
+
+    Raises
+    ------
+    Corrupt
+        When the record is malformed, though its bytes are those that were committed.
+    """
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(record.schema_ipc))
+        written = load_policy(Policy.model_validate(record.policy["written"]).to_yaml())
+        return TableInfo(schema, written, ResolvedPolicy.from_json(record.policy["resolved"]))
+    except (KeyError, ValueError, pa.ArrowException, UsageError) as error:
+        raise Corrupt(f"{where}: not a readable table record ({type(error).__name__})") from None
+
+
+def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
+    """Schema (with the partition's own metadata) and policy of a partition."""
+    info = read_table_info(snapshot.table(manifest), f"table record {manifest.table}")
+    own = manifest.extra.get(_OWN_SCHEMA)
+    if own is None:
+        return info
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(own, validate=True)))
+    except (TypeError, ValueError, pa.ArrowException):
+        raise Corrupt(f"{manifest.partition}: its manifest holds no readable schema") from None
+    if not schema.equals(info.schema):
+        raise Corrupt(f"{manifest.partition}: its schema is not that of its table record")
+    return TableInfo(schema, info.written, info.policy)
+
+
+def own_schema(schema: pa.Schema, shared: pa.Schema) -> dict[str, Any]:
+    """What a manifest's `extra` says of the schema: nothing where it equals the shared one, metadata included."""
+    if schema.equals(shared, check_metadata=True):
+        return {}
+    return {_OWN_SCHEMA: base64.b64encode(schema.serialize().to_pybytes()).decode()}
+
+
+def select_manifests(snapshot: Snapshot, where: Where = None) -> list[Manifest]:
+    """The manifests of the partitions that satisfy every condition, in natural order.
+
+    Raises
+    ------
+    UsageError
+        When none does.
+    """
+    conditions = parse_where(where)
+    manifests = [snapshot.manifest(partition) for partition in snapshot.partitions]
+    chosen = [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+    if conditions and not chosen:
+        asked = ", ".join(map(str, conditions))
+        raise UsageError(f"{snapshot.archive.store.url}: none of the {len(manifests)} partitions has {asked}")
+    return chosen
+
+
+def layer_sizes(manifest: Manifest) -> dict[str, int]:
+    """Bytes of each layer file that is kept."""
+    return {layer.layer: layer.file.length for layer in manifest.layers}
+
+
+def source_bytes(manifest: Manifest) -> int:
+    """Bytes of the original files."""
+    return sum(source.size for source in manifest.sources)
+
+
+def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
+    """Path below the lake of a partition's file: a flat lake's partition is the file itself."""
+    return f"{partition}/{name}" if keys else partition

@@ -20,12 +20,14 @@ from ae_core.kernels.fast import (
     Work,
     begin_row,
     end_row,
+    find_copies,
     make_work,
     pack,
-    set_logits,
     slot_range,
     symbol_at,
-    take_symbol,
+    update_copies,
+    update_state,
+    weigh,
 )
 from ae_core.kernels.frozen import FrozenGroup
 
@@ -35,41 +37,46 @@ _LEFT_OVER: Final = 2
 _START64: Final = np.uint64(rans.START)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _intervals(m: Packed, w: Work, symbols: np.ndarray, out: np.ndarray) -> None:
     """First slot + (frequency - 1) * 2^16 of every network-coded symbol, uint32, in coding order."""
     bits, at = table_bits(symbols.shape[0]), 0
     for row in range(symbols.shape[0]):
         begin_row(m, w)
         for p in range(m.kinds.shape[0]):
+            find_copies(m, w, p, symbols, row, bits)
             if m.kinds[p] == NETWORK:
-                set_logits(m, w, p, symbols, row, bits)
-                low, frequency = slot_range(m, w, p, np.int64(symbols[row, p]))
+                total = weigh(m, w, p)
+                symbol = np.int64(symbols[row, p])
+                low, frequency = slot_range(m, w, p, total, symbol)
+                update_copies(m, w, p, symbol)
                 out[at] = np.uint32(low) | (np.uint32(frequency - 1) << np.uint32(16))
                 at += 1
-            take_symbol(m, w, p, symbols, row, bits)
+            update_state(m, w, p, np.int64(symbols[row, p]))
         end_row(m, w)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _decode(m: Packed, w: Work, symbols: np.ndarray, first_state: np.uint64, words: np.ndarray) -> int:
     """Fills the network-coded symbols; 0 when the stream ended as it must."""
     bits, at, state = table_bits(symbols.shape[0]), 0, first_state
     for row in range(symbols.shape[0]):
         begin_row(m, w)
         for p in range(m.kinds.shape[0]):
+            find_copies(m, w, p, symbols, row, bits)
             if m.kinds[p] == NETWORK:
-                set_logits(m, w, p, symbols, row, bits)
+                total = weigh(m, w, p)
                 slot = rans.slot_of(state)
-                symbol, low, frequency = symbol_at(m, w, p, slot)
+                symbol, low, frequency = symbol_at(m, w, p, total, slot)
                 symbols[row, p] = symbol
+                update_copies(m, w, p, symbol)
                 state = rans.popped(state, slot, low, frequency)
                 if state < _START64:
                     if at == words.shape[0]:
                         return _CUT
                     state = (state << np.uint64(32)) | np.uint64(words[at])
                     at += 1
-            take_symbol(m, w, p, symbols, row, bits)
+            update_state(m, w, p, np.int64(symbols[row, p]))
         end_row(m, w)
     return _FINE if state == _START64 and at == words.shape[0] else _LEFT_OVER
 

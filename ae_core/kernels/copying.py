@@ -17,7 +17,7 @@ class is not 0 and the check agrees, else class 0. Update with the coded symbol 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -65,18 +65,11 @@ def seen(entry: np.uint32, check: np.uint32) -> np.uint32:
 @njit(cache=True, nogil=True, inline="always")
 def updated(entry: np.uint32, check: np.uint32, symbol: int) -> np.uint32:
     """The entry after a symbol; `entry` is the result of `seen`."""
-    kind = entry & np.uint32(15)
-    value = (entry >> np.uint32(4)) & np.uint32(0xFFF)
-    symbol32 = np.uint32(symbol)
-    if kind == 0:
-        kind = np.uint32(2)
-    elif value != symbol32:
-        kind = np.uint32(1)
-    elif kind < 3:
-        kind = np.uint32(3)
-    elif kind < 8:
-        kind = np.uint32(kind + np.uint32(1))
-    return np.uint32((check << np.uint32(16)) | (symbol32 << np.uint32(4)) | kind)
+    kind: Any = np.int64(entry & np.uint32(15))
+    hit = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF)) == symbol
+    known = max(min(kind + 1, 8), 3) if hit else 1
+    new = known if kind > 0 else 2
+    return (check << np.uint32(16)) | np.uint32((symbol << 4) | new)
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ one row's steps; `ae_core.coder.blocks` loops over them.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -25,14 +25,13 @@ from ae_core.kernels.vectors import (
     dense,
     exponentials,
     find_slot,
+    prefetch,
     sum_below,
 )
 
 GIVEN: Final = 0
 NETWORK: Final = 1
 CONSTANT: Final = 2
-_PADDING: Final = -(1 << 30)
-"""Logit of padding: e becomes 0 whatever the others are."""
 
 
 class Packed(NamedTuple):
@@ -52,7 +51,7 @@ class Packed(NamedTuple):
     V: np.ndarray  # int16, packed, one after the other
     v_at: np.ndarray  # int64 (positions,)
     v_vectors: np.ndarray  # int64 (positions,)
-    v_bias: np.ndarray  # int32, vertical: 16 * bv, padding -2^30
+    v_bias: np.ndarray  # int32, vertical: 16 * bv
     numbers: np.ndarray  # int32, vertical: k, padding at least 2^16
     v_bias_at: np.ndarray  # int64 (positions,), of v_bias and numbers
     place: np.ndarray  # int64: where symbol k (or gate k - K) lies among the vertical logits
@@ -61,6 +60,8 @@ class Packed(NamedTuple):
     keys: np.ndarray  # int64 (candidates, 4)
     key_lengths: np.ndarray  # int64 (candidates,)
     boosts: np.ndarray  # int32 (candidates, 9)
+    due: np.ndarray  # int64 (candidates,): the candidates by the last position of their key
+    due_at: np.ndarray  # int64 (positions + 2,): those due before position p begin at due_at[p]
     state_vectors: int
     hidden_vectors: int
 
@@ -77,7 +78,9 @@ class Work(NamedTuple):
     logits: np.ndarray
     e: np.ndarray
     cum: np.ndarray
-    tables: np.ndarray  # uint32 (candidates, entries)
+    tables: np.ndarray  # uint32 (candidates * entries,)
+    places: np.ndarray  # int64 (candidates,): this row's entry
+    checks: np.ndarray  # uint32 (candidates,): its check
 
 
 def _aligned(values: np.ndarray) -> np.ndarray:
@@ -131,8 +134,8 @@ class _OutputLayers:
         columns = np.column_stack([V, *gates]) if gates else V
         symbols, vectors = V.shape[1], _vectors(columns.shape[1])
         place = vertical_places(columns.shape[1])
-        bias = np.full(vectors * LANES, _PADDING, np.int32)
-        bias[place] = np.concatenate([16 * bv.astype(np.int64), np.zeros(len(gates), np.int64)])
+        bias = np.zeros(vectors * LANES, np.int32)
+        bias[place[:symbols]] = 16 * bv
         numbers = np.full(vectors * LANES, FREQUENCY_SUM, np.int32)
         numbers[place[:symbols]] = np.arange(symbols)
         self.V.append(pack_dense(columns, place, inputs, vectors))
@@ -174,6 +177,7 @@ def pack(group: FrozenGroup) -> Packed:
     kinds = [
         (CONSTANT if k == 1 else NETWORK) if c else GIVEN for k, c in zip(group.alphabets, group.coded, strict=True)
     ]
+    last = np.array([max(c.key, default=-1) + 1 for c in group.candidates], np.int64)
     owners = np.array([c.position for c in group.candidates], np.int64)
     return Packed(
         kinds=np.array(kinds, np.int64),
@@ -199,6 +203,8 @@ def pack(group: FrozenGroup) -> Packed:
         keys=keys,
         key_lengths=np.array([len(c.key) for c in group.candidates], np.int64),
         boosts=np.array([c.boost for c in group.candidates], np.int32).reshape(-1, COPY_CLASSES),
+        due=np.argsort(last, kind="stable").astype(np.int64),
+        due_at=np.searchsorted(np.sort(last), np.arange(positions + 2)).astype(np.int64),
         state_vectors=sv,
         hidden_vectors=hv,
     )
@@ -218,7 +224,9 @@ def make_work(packed: Packed, rows: int) -> Work:
         logits=_aligned(np.zeros(logits, np.int32)),
         e=_aligned(np.zeros(logits, np.int32)),
         cum=_aligned(np.zeros(logits, np.int32)),
-        tables=np.zeros((len(packed.keys), 1 << table_bits(rows)), np.uint32),
+        tables=np.zeros(len(packed.keys) << table_bits(rows), np.uint32),
+        places=np.zeros(len(packed.keys), np.int64),
+        checks=np.zeros(len(packed.keys), np.uint32),
     )
 
 
@@ -240,42 +248,54 @@ def end_row(m: Packed, w: Work) -> None:
 
 
 @njit(inline="always")
-def key_hash(m: Packed, candidate: int, symbols: np.ndarray, row: int) -> np.uint64:
-    """Hash of a candidate's key in this row."""
-    word = np.uint64(0)
-    for i in range(m.key_lengths[candidate]):
-        word |= np.uint64(symbols[row, m.keys[candidate, i]]) << np.uint64(16 * i)
-    return hash_word(word)
+def find_copies(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
+    """Finds the entries of the candidates whose key ends just before position p, ahead of their use."""
+    for i in range(m.due_at[p], m.due_at[p + 1]):
+        candidate = m.due[i]
+        word = np.uint64(0)
+        for part in range(m.key_lengths[candidate]):
+            word |= np.uint64(symbols[row, m.keys[candidate, part]]) << np.uint64(16 * part)
+        hashed = hash_word(word)
+        w.places[candidate] = (candidate << bits) + entry_index(hashed, bits)
+        w.checks[candidate] = entry_check(hashed)
+        prefetch(w.tables, w.places[candidate])
 
 
 @njit(inline="always")
-def set_logits(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
-    """Fills `w.logits` for position p, copy candidates included."""
+def raised(m: Packed, w: Work, p: int, nth: int) -> tuple[int, int]:
+    """The symbol that the nth candidate of position p names, and its rise; (-1, 0) where there is none."""
+    candidate = m.candidates_at[p] + nth
+    value: Any = -1
+    rise: Any = 0
+    if candidate < m.candidates_at[p + 1]:
+        entry = seen(w.tables[w.places[candidate]], w.checks[candidate])
+        kind = np.int64(entry & np.uint32(15))
+        gate = w.logits[m.place[m.place_at[p] + m.alphabets[p] + nth]] >> GATE_SHIFT
+        value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
+        rise = m.boosts[candidate, kind] + gate if kind > 0 else 0
+    return value, rise
+
+
+@njit(inline="always")
+def weigh(m: Packed, w: Work, p: int) -> int:
+    """Fills `w.e` with the e of every symbol of position p, copy candidates included; returns their sum."""
     vectors = m.v_vectors[p]
     clamp_shifted(w.a, w.s, 0, -32768, 32767, m.state_vectors)
     hidden_at = p * m.hidden_vectors * LANES
     dense(w.sums, m.w_bias, hidden_at, m.W, m.w_at[p], w.a, m.state_vectors * (LANES // 2), m.hidden_vectors)
     clamp_shifted(w.h, w.sums, 5, 0, 255, m.hidden_vectors)
     dense(w.logits, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, m.hidden_vectors * (LANES // 2), vectors)
-    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
-        gate_at = m.place[m.place_at[p] + m.alphabets[p] + candidate - m.candidates_at[p]]
-        gate = w.logits[gate_at] >> GATE_SHIFT
-        w.logits[gate_at] = _PADDING
-        hashed = key_hash(m, candidate, symbols, row)
-        entry = seen(w.tables[candidate, entry_index(hashed, bits)], entry_check(hashed))
-        kind = entry & np.uint32(15)
-        if kind > 0:
-            value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
-            w.logits[m.place[m.place_at[p] + value]] += m.boosts[candidate, kind] + gate
+    value_1, rise_1 = raised(m, w, p, 0)
+    value_2, rise_2 = raised(m, w, p, 1)
+    return exponentials(w.e, w.logits, m.numbers, m.v_bias_at[p], value_1, rise_1, value_2, rise_2, vectors)
 
 
 @njit(inline="always")
-def slot_range(m: Packed, w: Work, p: int, symbol: int) -> tuple[int, int]:
-    """First slot and frequency of a symbol under `w.logits`."""
-    size, vectors = m.alphabets[p], m.v_vectors[p]
-    total = exponentials(w.e, w.logits, vectors)
+def slot_range(m: Packed, w: Work, p: int, total: int, symbol: int) -> tuple[int, int]:
+    """First slot and frequency of a symbol of position p, from `w.e` and its sum."""
+    size = m.alphabets[p]
     ratio = ((FREQUENCY_SUM - size) << 15) // total
-    below = np.int64(sum_below(w.e, m.numbers, m.v_bias_at[p], symbol, vectors))
+    below = np.int64(sum_below(w.e, m.numbers, m.v_bias_at[p], symbol, m.v_vectors[p]))
     low = symbol + ((below * ratio) >> 15)
     high = FREQUENCY_SUM
     if symbol + 1 < size:
@@ -284,12 +304,11 @@ def slot_range(m: Packed, w: Work, p: int, symbol: int) -> tuple[int, int]:
 
 
 @njit(inline="always")
-def symbol_at(m: Packed, w: Work, p: int, slot: int) -> tuple[int, int, int]:
-    """The symbol that owns a slot under `w.logits`, its first slot and its frequency."""
-    size, vectors = m.alphabets[p], m.v_vectors[p]
-    total = exponentials(w.e, w.logits, vectors)
+def symbol_at(m: Packed, w: Work, p: int, total: int, slot: int) -> tuple[int, int, int]:
+    """The symbol of position p that owns a slot, its first slot and its frequency, from `w.e` and its sum."""
+    size = m.alphabets[p]
     ratio = ((FREQUENCY_SUM - size) << 15) // total
-    symbol = find_slot(w.cum, w.e, m.numbers, m.v_bias_at[p], ratio, slot, vectors) - 1
+    symbol = find_slot(w.cum, w.e, m.numbers, m.v_bias_at[p], ratio, slot, m.v_vectors[p]) - 1
     low = w.cum[m.place[m.place_at[p] + symbol]]
     high = FREQUENCY_SUM
     if symbol + 1 < size:
@@ -298,11 +317,14 @@ def symbol_at(m: Packed, w: Work, p: int, slot: int) -> tuple[int, int, int]:
 
 
 @njit(inline="always")
-def take_symbol(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
-    """Moves the candidates' tables and the state on, now that the symbol of position p is known."""
-    symbol = np.int64(symbols[row, p])
+def update_copies(m: Packed, w: Work, p: int, symbol: int) -> None:
+    """Moves the tables of position p's candidates on."""
     for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
-        hashed = key_hash(m, candidate, symbols, row)
-        at, check = entry_index(hashed, bits), entry_check(hashed)
-        w.tables[candidate, at] = updated(seen(w.tables[candidate, at], check), check, symbol)
+        at, check = w.places[candidate], w.checks[candidate]
+        w.tables[at] = updated(seen(w.tables[at], check), check, symbol)
+
+
+@njit(inline="always")
+def update_state(m: Packed, w: Work, p: int, symbol: int) -> None:
+    """Adds the row of T of position p's symbol to the state."""
     add_row(w.s, m.T, (m.first[p] + symbol) * m.state_vectors * LANES, m.state_vectors)

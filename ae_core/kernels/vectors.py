@@ -18,11 +18,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ae_core.kernels.frequencies import DISTANCE_LIMIT, EXP2_LINEAR, EXP2_SQUARE, LOG2_FACTOR, LOG2_SHIFT
+from ae_core.kernels.frequencies import (
+    DISTANCE_LIMIT,
+    EXP2_LINEAR,
+    EXP2_SQUARE,
+    FREQUENCY_SUM,
+    LOG2_FACTOR,
+    LOG2_SHIFT,
+)
 
 LANES: Final = 16
 CHUNK: Final = 4
 """Output vectors that `dense` keeps in registers at once."""
+
+_PADDING: Final = -(1 << 30)
+"""Logit of padding: e becomes 0 whatever the others are."""
 
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _V16, _V32 = ir.VectorType(_I16, LANES), ir.VectorType(_I32, LANES)
@@ -88,29 +98,33 @@ def _times(builder: _Builder, index: Any, factor: int) -> Any:
 
 
 def _dense_chunk(builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...], pairs: Any, vectors: int) -> None:
-    """out[...] = bias[...] + inputs @ weights for `vectors` output vectors, accumulators in registers."""
+    """out[...] = bias[...] + inputs @ weights for `vectors` output vectors, accumulators in registers.
+
+    Even and odd pairs have accumulators of their own, so that two multiply-adds are under way at once.
+    """
     out, bias, weights, inputs = arrays
-    out_at, bias_at, weights_at, inputs_at = at
+    out_at, bias_at, weights_at = at
+    wide, halves = ir.VectorType(_I32, 2 * LANES), (0, 1)
+    evens, odds = (ir.Constant(_V32, list(range(first, 2 * LANES, 2))) for first in halves)
     sums = []
     for v in range(vectors):
         start = _load(builder, bias, builder.add(bias_at, ir.Constant(_I64, v * LANES)), _I32, _V32)
-        sums.append(cgutils.alloca_once_value(builder, start))
-    even = ir.Constant(ir.VectorType(_I32, LANES), list(range(0, 2 * LANES, 2)))
-    odd = ir.Constant(ir.VectorType(_I32, LANES), list(range(1, 2 * LANES, 2)))
-    wide = ir.VectorType(_I32, 2 * LANES)
-    with cgutils.for_range(builder, pairs, intp=_I64) as loop:
-        pair = _load(builder, inputs, builder.add(inputs_at, _times(builder, loop.index, 2)), _I16, _I32)
-        spread = builder.sext(builder.bitcast(_splat(builder, pair), _PAIRS16), wide)
-        row = builder.add(weights_at, _times(builder, loop.index, 2 * LANES * vectors))
-        for v, total in enumerate(sums):
-            here = builder.add(row, ir.Constant(_I64, 2 * LANES * v))
-            product = builder.mul(builder.sext(_load(builder, weights, here, _I16, _PAIRS16), wide), spread)
-            both = builder.add(
-                builder.shuffle_vector(product, product, even), builder.shuffle_vector(product, product, odd)
-            )
-            builder.store(builder.add(builder.load(total), both), total)
-    for v, total in enumerate(sums):
-        _store(builder, builder.load(total), out, builder.add(out_at, ir.Constant(_I64, v * LANES)), _I32)
+        sums.append([cgutils.alloca_once_value(builder, value) for value in (start, _constant(0))])
+    with cgutils.for_range(builder, builder.sdiv(pairs, ir.Constant(_I64, 2)), intp=_I64) as loop:
+        for half in halves:
+            pair_at = builder.add(_times(builder, loop.index, 4), ir.Constant(_I64, 2 * half))
+            pair = _load(builder, inputs, pair_at, _I16, _I32)
+            spread = builder.sext(builder.bitcast(_splat(builder, pair), _PAIRS16), wide)
+            row = builder.add(weights_at, _times(builder, pair_at, LANES * vectors))
+            for v in range(vectors):
+                here = builder.add(row, ir.Constant(_I64, 2 * LANES * v))
+                product = builder.mul(builder.sext(_load(builder, weights, here, _I16, _PAIRS16), wide), spread)
+                even, odd = (builder.shuffle_vector(product, product, mask) for mask in (evens, odds))
+                total = sums[v][half]
+                builder.store(builder.add(builder.load(total), builder.add(even, odd)), total)
+    for v in range(vectors):
+        total = builder.add(builder.load(sums[v][0]), builder.load(sums[v][1]))
+        _store(builder, total, out, builder.add(out_at, ir.Constant(_I64, v * LANES)), _I32)
 
 
 @intrinsic
@@ -127,8 +141,9 @@ def dense(
 ) -> Any:
     """out = bias[bias_at:] + inputs @ weights[weights_at:], int32 (vectors * 16,).
 
-    `inputs` is int16 (2 * pairs,). `weights` is packed by `pack_dense`: chunks of at most four output vectors, in a
-    chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights of the two inputs.
+    `inputs` is int16 (2 * pairs,), pairs even. `weights` is packed by `fast.pack_dense`: chunks of at most four
+    output vectors, in a chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights
+    of the two inputs.
     """
     signature = types.void(out, bias, types.int64, weights, types.int64, inputs, types.int64, types.int64)
 
@@ -136,7 +151,6 @@ def dense(
         kinds = signature.args
         arrays = tuple(_data(context, builder, kinds[i], args[i]) for i in (0, 1, 3, 5))
         bias_at, weights_at, pairs, vectors = args[2], args[4], args[6], args[7]
-        zero = ir.Constant(_I64, 0)
         chunks = builder.sdiv(vectors, ir.Constant(_I64, CHUNK))
         weights_per_vector = _times(builder, pairs, 2 * LANES)
 
@@ -146,7 +160,6 @@ def dense(
                 element,
                 builder.add(bias_at, element),
                 builder.add(weights_at, builder.mul(first_vector, weights_per_vector)),
-                zero,
             )
             _dense_chunk(builder, arrays, at, pairs, size)
 
@@ -225,21 +238,46 @@ def _exponential(builder: _Builder, top: Any, logit: Any) -> Any:
 
 
 @intrinsic
-def exponentials(typingctx: Any, out: Any, logits: Any, vectors: Any) -> Any:
-    """out = e of every logit, int32; returns their sum. Padding has a logit of -2^30 and gets 0."""
-    signature = types.int32(out, logits, types.int64)
+def exponentials(
+    typingctx: Any,
+    out: Any,
+    logits: Any,
+    numbers: Any,
+    numbers_at: Any,
+    value_1: Any,
+    raise_1: Any,
+    value_2: Any,
+    raise_2: Any,
+    vectors: Any,
+) -> Any:
+    """out = e of every logit, int32; returns their sum.
+
+    Before that, the logits numbered value_1 and value_2 rise by raise_1 and raise_2, and those numbered 2^16 or more
+    (padding) become so low that their e is 0.
+    """
+    scalars = (types.int32,) * 4
+    signature = types.int32(out, logits, numbers, types.int64, *scalars, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
-        most = cgutils.alloca_once_value(builder, _constant(-(2**31)))
-        with _vectors(builder, args[2]) as loop:
-            logit = _load(builder, source, _times(builder, loop.index, LANES), _I32, _V32)
+        to, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
+        raises = [(_splat(builder, args[i]), _splat(builder, args[i + 1])) for i in (4, 6)]
+        most = cgutils.alloca_once_value(builder, _constant(_PADDING))
+        with _vectors(builder, args[8]) as loop:
+            at = _times(builder, loop.index, LANES)
+            logit = _load(builder, source, at, _I32, _V32)
+            number = _load(builder, names, builder.add(args[3], at), _I32, _V32)
+            for value, rise in raises:
+                named = builder.icmp_signed("==", number, value)
+                logit = builder.add(logit, builder.select(named, rise, _constant(0)))
+            real = builder.icmp_signed("<", number, _constant(FREQUENCY_SUM))
+            logit = builder.select(real, logit, _constant(_PADDING))
             builder.store(_greater(builder, builder.load(most), logit), most)
+            _store(builder, logit, to, at, _I32)
         top = _splat(builder, _reduce(builder, builder.load(most), lambda a, b: _greater(builder, a, b)))
         total = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[2]) as loop:
+        with _vectors(builder, args[8]) as loop:
             at = _times(builder, loop.index, LANES)
-            e = _exponential(builder, top, _load(builder, source, at, _I32, _V32))
+            e = _exponential(builder, top, _load(builder, to, at, _I32, _V32))
             builder.store(builder.add(builder.load(total), e), total)
             _store(builder, e, to, at, _I32)
         return _reduce(builder, builder.load(total), builder.add)
@@ -303,5 +341,20 @@ def find_slot(
             value = _load(builder, source, at, _I32, _V32)
             builder.store(builder.add(builder.load(running), value), running)
         return _reduce(builder, builder.load(count), builder.add)
+
+    return signature, codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, table: Any, at: Any) -> Any:
+    """Asks for the cache line of table[at] (uint32), which will be read and written soon."""
+    signature = types.void(table, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _address(builder, _data(context, builder, signature.args[0], args[0]), args[1], _I32, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [address.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, *(ir.Constant(_I32, value) for value in (1, 3, 1))])
+        return context.get_dummy_value()
 
     return signature, codegen

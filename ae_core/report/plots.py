@@ -1,0 +1,187 @@
+"""Plots as inline SVG that follow the page's colours, light or dark. The only file that needs matplotlib."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ae_core.report import wording
+from ae_core.report.inputs import DimensionPoint, EpochPoint
+from ae_core.report.records import PairedHistogram
+
+# drawn in stand-ins, which become the page's variables in the SVG
+_INK, _MUTED, _GRID, _FIRST, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_THEME = {
+    _INK: "currentColor",
+    _MUTED: "var(--muted)",
+    _GRID: "var(--line)",
+    _FIRST: "var(--first)",
+    _SECOND: "var(--second)",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 8,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _MUTED,
+    "axes.titlecolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "text.color": _INK,
+    "xtick.color": _GRID,
+    "ytick.color": _GRID,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.5,
+    "lines.solid_capstyle": "round",
+}
+
+
+def error_histogram(errors: Sequence[int], bound: str, label: str) -> str:
+    """Share of cells by signed error over bound, from -bound to +bound."""
+    counts = np.asarray(errors, np.float64)
+    edges = np.linspace(-1, 1, len(counts) + 1)
+    with rc_context(_STYLE):
+        figure, axes = _figure(3.4, 1.6)
+        share = counts / max(counts.sum(), 1)
+        axes.bar(edges[:-1], share, width=np.diff(edges) * 0.86, align="edge", color=_SECOND)
+        axes.set_xlim(-1.06, 1.06)
+        for edge in (-1, 1):
+            axes.axvline(edge, color=_MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
+        limit = bound.removeprefix("±") if bound.startswith("±") else "bound"
+        short = limit if len(limit) <= 10 else "bound"
+        axes.set_xticks([-1, 0, 1], [f"−{short}", "0", f"+{short}"])
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:g} %"))
+        axes.grid(axis="y")
+        return _svg(figure, label)
+
+
+def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> str:
+    """Cumulative share of original cells (area) and rebuilt cells (line) up to each value."""
+    width = 2.0**histogram.exponent
+    edges = (histogram.start + np.arange(len(histogram.original) + 1)) * width
+    with rc_context(_STYLE):
+        figure, axes = _figure(3.4, 1.6)
+        curves = []
+        for side, counts in enumerate((histogram.original, histogram.rebuilt)):
+            total = max(sum(counts) + histogram.below[side] + histogram.above[side], 1)
+            curves.append((histogram.below[side] + np.concatenate([[0], np.cumsum(counts)])) / total)
+        axes.fill_between(edges, curves[0], color=_FIRST, alpha=0.22, linewidth=0)
+        axes.plot(edges, curves[0], color=_FIRST, linewidth=2.6, alpha=0.55)
+        axes.plot(edges, curves[1], color=_SECOND, linewidth=1.1)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, 1.03)
+        axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        axes.xaxis.set_major_locator(MaxNLocator(3 if _is_date(arrow_type) else 5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x, arrow_type)))
+        axes.grid(axis="y")
+        return _svg(figure, label)
+
+
+def training_bits(epochs: Sequence[EpochPoint], label: str) -> str:
+    """Bits per row by epoch, on seen and unseen rows."""
+    series = [[p.train_bits for p in epochs], [p.holdout_bits for p in epochs]]
+    return _curves([p.epoch for p in epochs], series, label, lambda y: f"{y:g}")
+
+
+def training_preview(epochs: Sequence[EpochPoint], label: str) -> str:
+    """Preview error by epoch, on seen and unseen rows."""
+    series = [[p.train_preview for p in epochs], [p.holdout_preview for p in epochs]]
+    return _curves([p.epoch for p in epochs], series, label, lambda y: f"{y * 100:.3g} %")
+
+
+def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label: str) -> str:
+    """Preview error against latent bytes per row, one point a dimension; the chosen one filled."""
+    with rc_context(_STYLE):
+        figure, axes = _figure(5.2, 2.4)
+        ordered = sorted(points, key=lambda p: p.bytes_per_row)
+        x, y = [p.bytes_per_row for p in ordered], [p.preview_error for p in ordered]
+        axes.plot(x, y, color=_FIRST, alpha=0.55)
+        for point in ordered:
+            picked = point.dim == chosen
+            axes.plot(point.bytes_per_row, point.preview_error, "o", color=_SECOND if picked else _FIRST,
+                      markersize=7 if picked else 4)  # fmt: skip
+            axes.annotate(f"d = {point.dim}", (point.bytes_per_row, point.preview_error), (5, 6),
+                          textcoords="offset points", color=_INK if picked else _MUTED)  # fmt: skip
+        axes.set_ylim(0, max(y) * 1.25)
+        axes.margins(x=0.1)
+        axes.set_xlabel("latent bytes per row")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.3g} %"))
+        axes.grid(axis="y")
+        return _svg(figure, label)
+
+
+def _curves(x: list[float], series: list[list[float]], label: str, tick: object) -> str:
+    with rc_context(_STYLE):
+        figure, axes = _figure(3.4, 1.9)
+        marker = "o" if len(x) <= 12 else None
+        axes.plot(x, series[0], color=_FIRST, linewidth=2.2, alpha=0.7, marker=marker, markersize=3.4)
+        axes.plot(x, series[1], color=_SECOND, linewidth=1.3, marker=marker, markersize=2.6)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick(y)))  # type: ignore[operator]
+        axes.margins(x=0.03, y=0.12)
+        axes.grid(axis="y")
+        return _svg(figure, label)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _is_date(arrow_type: str) -> bool:
+    return arrow_type.startswith(("date", "timestamp"))
+
+
+def _tick(value: float, arrow_type: str) -> str:
+    if not _is_date(arrow_type):
+        return wording.number(value)
+    unit = wording.unit_of(arrow_type) or "days"
+    seconds = value * {"days": 86_400, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
+    try:
+        moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
+    except OverflowError:
+        return ""
+    return moment.strftime("%Y-%m-%d")
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The figure as an inline element: page colours and font, no ids that clash, nothing outside the page."""
+    out = io.StringIO()
+    with rc_context({"svg.hashsalt": label}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<style.*?</style>\s*", "", text, flags=re.DOTALL)  # would reach beyond the plot
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1; font-family: inherit", text)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
+    for stand_in, variable in _THEME.items():
+        text = text.replace(stand_in, variable)
+    safe = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{safe}">', text, count=1
+    )
+    return re.sub(r"\n\s*", "\n", text)

@@ -20,7 +20,10 @@ straight-through rounding in the last part of training; model/freeze.py turns th
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,14 +54,27 @@ class ContextConfig:
 
     alphabets: tuple[int, ...]  # K of every position, given ones too
     coded: tuple[bool, ...]
-    candidates: tuple[tuple[int, tuple[int, ...]], ...]  # (position, key positions)
+    candidates: tuple[tuple[int, tuple[int, ...]], ...]  # (position, key positions), sorted
     state: int = 64
     hidden: int = 48
 
 
+class _Round(torch.autograd.Function):
+    """Rounding whose gradient is the identity (straight-through; Bengio et al., 2013)."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, step: float) -> Tensor:
+        return torch.mul(w, 1 / step).round_().mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
 def round_to(w: Tensor, step: float) -> Tensor:
-    """w rounded to multiples of step, with the gradient of the identity (straight-through)."""
-    return w + (torch.round(w / step) * step - w).detach()
+    """w rounded to multiples of step, a power of two, with the gradient of the identity."""
+    rounded: Tensor = _Round.apply(w, step)
+    return rounded
 
 
 class TableEncoder(nn.Module):
@@ -151,7 +167,9 @@ class ContextModel(nn.Module):
         n = len(config.candidates)
         self.boost = nn.Parameter(torch.linspace(0, 4, 9).repeat(n, 1))  # (candidates, classes); class 0 never counts
         self.gate = nn.Parameter(torch.zeros(n, h))
-        self.of_position = {j: [i for i, (p, _) in enumerate(config.candidates) if p == j] for j in self.coded}
+        self.register_buffer("boost_rows", torch.arange(n) * 9)
+        owners = [position for position, _ in config.candidates]  # sorted
+        self.candidates_of = {j: (bisect_left(owners, j), bisect_right(owners, j)) for j in self.coded}
 
     def forward(self, batch: Batch, rounding: bool) -> Tensor:
         """Bits of every coded position: (rows, Jc)."""
@@ -165,16 +183,20 @@ class ContextModel(nn.Module):
         s = (self.prefix @ emb.view(P, rows * H)).view(-1, rows, H) + base  # (Jc, rows, H)
         h = torch.baddbmm(q(self.bw, WEIGHT_STEP), s, q(self.W, WEIGHT_STEP)).clamp(0, HIDDEN_MAX)  # (Jc, rows, h)
         h = q(h, STATE_STEP)
-        boost, gate = q(self.boost, WEIGHT_STEP), q(self.gate, WEIGHT_STEP)
+        boosts = q(self.boost, WEIGHT_STEP).flatten()[batch.copy_class + self.boost_rows] * (batch.copy_class > 0)
+        gates, hidden = q(self.gate, WEIGHT_STEP), h.unbind(0)
         bits = []
         for i, j in enumerate(self.coded):
-            logits = torch.addmm(q(self.bv[i], WEIGHT_STEP), h[i], q(self.V[i], WEIGHT_STEP))
-            for c in self.of_position[j]:
-                classes = batch.copy_class[:, c]
-                extra = (boost[c][classes] + h[i] @ gate[c]) * (classes > 0)
-                logits = logits.scatter_add(1, batch.copy_value[:, c : c + 1], extra[:, None])
+            first, end = self.candidates_of[j]
+            V, bv = q(self.V[i], WEIGHT_STEP), q(self.bv[i], WEIGHT_STEP)
+            if first == end:
+                logits = torch.addmm(bv, hidden[i], V)
+            else:  # the gates are further outputs of the same layer
+                out = hidden[i] @ torch.cat([V, gates[first:end].t()], 1)
+                raised = (out[:, len(bv) :] + boosts[:, first:end]) * (batch.copy_class[:, first:end] > 0)
+                logits = (out[:, : len(bv)] + bv).scatter_add(1, batch.copy_value[:, first:end], raised)
             bits.append(F.cross_entropy(logits, batch.x[:, j], reduction="none"))
-        return torch.stack(bits, 1) * (1 / 0.6931471805599453)
+        return torch.stack(bits, 1) * (1 / math.log(2))
 
     def weight_bits(self) -> Tensor:
         """Estimated bits of all stored weights: a two-sided geometric code per tensor row group (codec note 3)."""

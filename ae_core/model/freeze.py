@@ -24,24 +24,34 @@ INT16 = 2**15 - 1
 BOOST_UNIT = 16  # boosts are learned in weight steps of 2^-5 and stored in logit units of 2^-9
 
 
-def freeze_encoder(encoder: TableEncoder, config: AutoencoderConfig) -> FrozenEncoder:
-    """The encoder's tables in sixteenths of a level."""
+def freeze_encoder(encoder: TableEncoder, config: AutoencoderConfig, dims: tuple[int, ...]) -> FrozenEncoder:
+    """The encoder's tables of these dimensions, in sixteenths of a level."""
+    at = list(dims)
     return FrozenEncoder(
         alphabets=config.alphabets,
-        E=_integers(encoder.E, LATENT_STEP, T_LIMIT).astype(np.int16),
-        bias=_integers(encoder.bias, LATENT_STEP, 2**24),
-        levels=config.latent_levels,
+        E=_integers(encoder.E, LATENT_STEP, T_LIMIT).astype(np.int16)[:, at],
+        bias=_integers(encoder.bias, LATENT_STEP, 2**24)[at],
+        levels=tuple(config.latent_levels[d] for d in dims),
     )
 
 
-def freeze_preview(preview: PreviewDecoder, heads: tuple[PreviewHead, ...]) -> FrozenPreview:
-    """The preview decoder, its heads side by side."""
+def freeze_preview(preview: PreviewDecoder, heads: tuple[PreviewHead, ...], dims: tuple[int, ...]) -> FrozenPreview:
+    """The preview decoder of these dimensions, its heads side by side.
+
+    A dimension that is left out says the same for every row: its most central level moves into the bias.
+    """
     V = np.concatenate([_integers(w, WEIGHT_STEP, INT16) for w in preview.heads], 1)
     bv = np.concatenate([_integers(w, WEIGHT_STEP, INT16) for w in preview.biases])
+    P, b = _integers(preview.P, STATE_STEP, T_LIMIT), _integers(preview.b, STATE_STEP, T_LIMIT)
+    levels = preview.config.latent_levels
+    tables = np.split(P, np.cumsum(levels)[:-1])
+    for d, level in enumerate(levels):
+        if d not in dims:
+            b = b + tables[d][level // 2]
     return FrozenPreview(
-        levels=preview.config.latent_levels,
-        P=_integers(preview.P, STATE_STEP, T_LIMIT).astype(np.int16),
-        b=_integers(preview.b, STATE_STEP, T_LIMIT).astype(np.int16),
+        levels=tuple(levels[d] for d in dims),
+        P=np.concatenate([tables[d] for d in dims]).astype(np.int16),
+        b=np.clip(b, -T_LIMIT, T_LIMIT).astype(np.int16),
         V=V.astype(np.int16),
         bv=bv.astype(np.int16),
         heads=heads,

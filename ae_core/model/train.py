@@ -193,7 +193,7 @@ def train_autoencoder(
     x = _tensor(table.symbols, device)
     previous = table.previous
     parameters = [*encoder.parameters(), *preview.parameters(), *rate.parameters()]
-    optimiser = torch.optim.Adam(parameters, betas=BETAS)
+    optimiser = torch.optim.Adam(parameters, betas=BETAS, fused=True)
     seen, unseen = _measured_rows(table, rng)
 
     def run(rows: np.ndarray, rounding: bool) -> tuple[Tensor, Tensor]:
@@ -254,7 +254,7 @@ def train_context(
     rng = np.random.default_rng(seed)
     device = best_device()
     model = ContextModel(config).to(device)
-    optimiser = torch.optim.Adam(model.parameters(), betas=BETAS)
+    optimiser = torch.optim.Adam(model.parameters(), betas=BETAS, fused=True)
     x = _tensor(group.symbols, device)
     values, classes = _tensor(np.maximum(group.copy_value, 0), device), _tensor(group.copy_class, device)
     previous = torch.from_numpy(table.previous).to(device)

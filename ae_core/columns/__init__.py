@@ -1,1 +1,30 @@
-"""Columns to symbols and back."""
+"""Columns <-> symbols: which coder each column gets, its codes, and the exact check of every bound."""
+
+from ae_core.columns.check import cells_within, check_block
+from ae_core.columns.coding import (
+    EncodedColumns,
+    decode_columns,
+    dependencies,
+    encode_columns,
+    given_symbols,
+    preview_columns,
+)
+from ae_core.columns.domain import Domain
+from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
+from ae_core.columns.profile import build_plan
+
+__all__ = [
+    "ColumnPlan",
+    "Domain",
+    "EncodedColumns",
+    "SymbolColumn",
+    "TablePlan",
+    "build_plan",
+    "cells_within",
+    "check_block",
+    "decode_columns",
+    "dependencies",
+    "encode_columns",
+    "given_symbols",
+    "preview_columns",
+]

@@ -1,0 +1,322 @@
+"""A block of rows <-> symbols and streams, by a table plan. Encoding and decoding walk the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ae_core.columns.derived import Linear, Lookup, pack_misses, unpack_misses
+from ae_core.columns.domain import Codes, Symbols, codes_to_digits, digits_to_codes
+from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_ints
+from ae_core.columns.plain import pack_array, unpack_array
+from ae_core.columns.plan import ColumnPlan, TablePlan
+from ae_core.columns.storage import (
+    Ints,
+    kind_of,
+    one_array,
+    read_floats,
+    read_ints,
+    to_dictionary,
+    valid_mask,
+    working_type,
+    write_floats,
+    write_ints,
+)
+from ae_core.errors import Corrupt, UsageError
+
+_LEVEL, _NULL, _EXACT = range(3)
+_PLAIN, _REST = range(2)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedColumns:
+    """One block.
+
+    symbols : uint16 (rows, symbol positions); streams : everything but the network-coded symbols, by name
+    ("3:exceptions"); codes : int32 (rows, domain columns).
+    """
+
+    symbols: Symbols
+    streams: dict[str, bytes]
+    codes: npt.NDArray[np.int32]
+
+
+def encode_columns(plan: TablePlan, block: pa.Table, keys: Mapping[str, str] | None = None) -> EncodedColumns:
+    """Symbols, streams and codes of a block; every cell either has a code within its bound or is stored exactly."""
+    if not block.schema.equals(plan.schema):
+        raise UsageError("the block's schema is not the plan's: compress it as a lake of its own")
+    rows = block.num_rows
+    arrays = [_working(block.column(index)) for index in range(len(plan.columns))]
+    streams: dict[str, bytes] = {}
+    codes: dict[int, Codes] = {}
+    for index in plan.domain_columns:
+        column = plan.columns[index]
+        assert column.domain is not None
+        assert column.code is not None
+        codes[index] = column.code.encode(arrays[index], column.domain)
+    for index, column in enumerate(plan.columns):
+        if rows:
+            _encode_streams(plan, index, column, arrays, codes, streams)
+    symbols = np.zeros((rows, len(plan.symbols)), np.uint16)
+    for index, places in plan.positions.items():
+        domain = plan.columns[index].domain
+        assert domain is not None
+        symbols[:, places] = codes_to_digits(domain, codes[index])
+    table = np.zeros((rows, len(plan.domain_columns)), np.int32)
+    for place, index in enumerate(plan.domain_columns):
+        table[:, place] = codes[index]
+    return EncodedColumns(symbols, streams, table)
+
+
+def _working(column: pa.ChunkedArray) -> pa.Array:
+    kind = working_type(column.type)
+    return one_array(column if kind == column.type else column.cast(kind))
+
+
+def _encode_streams(
+    plan: TablePlan,
+    index: int,
+    column: ColumnPlan,
+    arrays: Sequence[pa.Array],
+    codes: Mapping[int, Codes],
+    streams: dict[str, bytes],
+) -> None:
+    array = arrays[index]
+    if isinstance(column.derived, Linear):
+        inputs = [_storage(arrays[key]) for key in column.derived.inputs]
+        streams[f"{index}:rest"] = _pack_rest(column.derived, array, inputs)
+        return
+    if column.domain is None:
+        streams[f"{index}:plain"] = _pack_plain(column, array)
+        return
+    if isinstance(column.derived, Lookup):
+        predicted = column.derived.predict([codes[key] for key in column.derived.keys], len(array))
+        if misses := pack_misses(codes[index], predicted):
+            streams[f"{index}:misses"] = misses
+    elif column.given:
+        streams[f"{index}:given"] = pack_ints(codes[index])
+    escaped = codes[index] == column.domain.escape
+    if escaped.any():
+        streams[f"{index}:exceptions"] = pack_array(array.filter(pa.array(escaped)))
+
+
+def _storage(array: pa.Array) -> Ints:
+    return read_ints(array, valid_mask(array))[0]
+
+
+def _pack_rest(linear: Linear, array: pa.Array, inputs: Sequence[Ints]) -> bytes:
+    valid = valid_mask(array)
+    rest = read_ints(array, valid)[0] - linear.sum(inputs, len(array))
+    packed_valid = b"" if valid is None else pack_ints(valid.astype(np.int64))
+    packed = bytes([_REST]) + join_parts([packed_valid, pack_ints(rest if valid is None else rest[valid])])
+    if len(packed) * 16 <= len(array) + 1024:
+        return packed
+    return min(packed, bytes([_PLAIN]) + pack_array(array), key=len)
+
+
+def _unpack_rest(linear: Linear, data: bytes, field: pa.Field, inputs: Sequence[Ints], rows: int) -> pa.Array:
+    if data[:1] == bytes([_PLAIN]):
+        return unpack_array(data[1:], field, rows)
+    if data[:1] != bytes([_REST]):
+        raise Corrupt(f"column {field.name!r}: unknown form of its relation: verify the archive")
+    packed_valid, packed = split_parts(data[1:], 2)
+    valid = unpack_ints(packed_valid, rows).astype(np.bool_) if packed_valid else None
+    rest = np.zeros(rows, np.int64)
+    rest[slice(None) if valid is None else valid] = unpack_ints(packed, rows if valid is None else int(valid.sum()))
+    return write_ints(field.type, rest + linear.sum(inputs, rows), valid)
+
+
+def _pack_plain(column: ColumnPlan, array: pa.Array) -> bytes:
+    if column.quantiser is None:
+        return pack_array(array)
+    valid = valid_mask(array)
+    if kind_of(array.type) == "float":
+        levels, ok = column.quantiser.quantise(read_floats(array, valid))
+    else:
+        cells, fits = read_ints(array, valid)
+        levels, ok = column.quantiser.quantise(cells)
+        ok = ok if fits is None else ok & fits
+    state = np.where(ok, _LEVEL, _EXACT)
+    if valid is not None:
+        state[~valid] = _NULL
+    exact = array.filter(pa.array(state == _EXACT))
+    return join_parts([pack_ints(state), pack_ints(levels[state == _LEVEL]), pack_array(exact)])
+
+
+def _unpack_plain(column: ColumnPlan, data: bytes, field: pa.Field, rows: int) -> pa.Array:
+    if column.quantiser is None:
+        return unpack_array(data, field, rows)
+    packed_state, packed_levels, packed_exact = split_parts(data, 3)
+    state = unpack_ints(packed_state, rows)
+    levels = np.zeros(rows, np.int64)
+    leveled = state == _LEVEL
+    levels[leveled] = unpack_ints(packed_levels, int(leveled.sum()))
+    cells = column.quantiser.rebuild(levels)
+    write = write_floats if kind_of(field.type) == "float" else write_ints
+    base = write(field.type, cells, None if leveled.all() else leveled)
+    return _fill(base, state == _EXACT, packed_exact, field)
+
+
+def _fill(base: pa.Array, where: npt.NDArray[np.bool_], packed: bytes, field: pa.Field) -> pa.Array:
+    """`base` with its cells at `where` replaced by the exact ones."""
+    count = int(where.sum())
+    if not count:
+        return base
+    exact = unpack_array(packed, field, count)
+    index = np.arange(len(base))
+    index[where] = len(base) + np.arange(count)
+    return pa.concat_arrays([base, exact]).take(pa.array(index))
+
+
+def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> Symbols:
+    """uint16 (rows, symbol positions): the given columns filled in, the network's own 0."""
+    symbols = np.zeros((rows, len(plan.symbols)), np.uint16)
+    for index, places in plan.positions.items():
+        column = plan.columns[index]
+        if column.given and column.domain is not None:
+            codes = unpack_ints(_stream(plan, streams, index, "given", rows), rows)
+            if rows and not 0 <= int(codes.min()) <= int(codes.max()) < column.domain.size:
+                raise Corrupt(f"column {column.name!r}: a code is outside its domain: verify the archive")
+            symbols[:, places] = codes_to_digits(column.domain, codes.astype(np.int32))
+    return symbols
+
+
+def _stream(plan: TablePlan, streams: Mapping[str, bytes], index: int, part: str, rows: int) -> bytes:
+    name = f"{index}:{part}"
+    if name not in streams and rows:
+        raise Corrupt(f"column {plan.columns[index].name!r}: its stream {name} is missing: verify the archive")
+    return streams.get(name, b"")
+
+
+def decode_columns(
+    plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rebuilt block: all columns, or those asked for, in the order of the schema.
+
+    Parameters
+    ----------
+    symbols : uint16 (rows, symbol positions), the given ones included; positions that `dependencies` does not
+        name may hold anything.
+    """
+    wanted = _indices(plan, columns)
+    block = _Block(plan, symbols, streams)
+    fields = [plan.schema.field(index) for index in wanted]
+    arrays = [_restore(block.array(index), plan.schema.field(index).type) for index in wanted]
+    return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))
+
+
+def _restore(array: pa.Array, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    return array if array.type == kind else to_dictionary(array, kind)
+
+
+def _indices(plan: TablePlan, columns: Iterable[str] | None) -> list[int]:
+    if columns is None:
+        return list(range(len(plan.columns)))
+    asked = list(columns)
+    for name in asked:
+        if name not in plan.index_of:
+            raise UsageError(f"column {name!r} is not in the table: columns are {', '.join(plan.index_of)}")
+    return sorted({plan.index_of[name] for name in asked})
+
+
+class _Block:
+    """The columns of one block, decoded once each as they are needed."""
+
+    def __init__(self, plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes]) -> None:
+        self.plan, self.symbols, self.streams, self.rows = plan, symbols, streams, symbols.shape[0]
+        self._codes: dict[int, Codes] = {}
+        self._arrays: dict[int, pa.Array] = {}
+
+    def codes(self, index: int) -> Codes:
+        if index not in self._codes:
+            self._codes[index] = self._make_codes(index)
+        return self._codes[index]
+
+    def _make_codes(self, index: int) -> Codes:
+        column = self.plan.columns[index]
+        assert column.domain is not None
+        if not isinstance(column.derived, Lookup):
+            return digits_to_codes(column.domain, self.symbols[:, self.plan.positions[index]])
+        keys = [self.codes(key) for key in column.derived.keys]
+        predicted = column.derived.predict(keys, self.rows)
+        return unpack_misses(self.streams.get(f"{index}:misses", b""), predicted, column.domain.size)
+
+    def array(self, index: int) -> pa.Array:
+        if index not in self._arrays:
+            self._arrays[index] = self._make_array(index)
+        return self._arrays[index]
+
+    def _make_array(self, index: int) -> pa.Array:
+        column = self.plan.columns[index]
+        field = pa.field(column.name, working_type(column.type))
+        if isinstance(column.derived, Linear):
+            inputs = [_storage(self.array(key)) for key in column.derived.inputs]
+            data = _stream(self.plan, self.streams, index, "rest", self.rows)
+            return _unpack_rest(column.derived, data, field, inputs, self.rows) if self.rows else _empty(field)
+        if column.domain is None or column.code is None:
+            data = _stream(self.plan, self.streams, index, "plain", self.rows)
+            return _unpack_plain(column, data, field, self.rows) if self.rows else _empty(field)
+        codes = self.codes(index)
+        base = column.code.decode(codes, column.domain, field.type)
+        escaped = codes == column.domain.escape
+        packed = _stream(self.plan, self.streams, index, "exceptions", int(escaped.sum()))
+        return _fill(base, escaped, packed, field)
+
+
+def _empty(field: pa.Field) -> pa.Array:
+    return one_array(pa.chunked_array([], field.type))
+
+
+def dependencies(plan: TablePlan, columns: Sequence[str] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """(symbol positions, stream names) that decoding the columns reads; a named stream may be absent from a block."""
+    positions: set[int] = set()
+    streams: set[str] = set()
+    for index in _indices(plan, columns):
+        _depend(plan, index, positions, streams, whole=True)
+    return tuple(sorted(positions)), tuple(sorted(streams, key=lambda name: (int(name.split(":")[0]), name)))
+
+
+def _depend(plan: TablePlan, index: int, positions: set[int], streams: set[str], *, whole: bool) -> None:
+    """Add what one column needs; `whole` also its cells, else its codes alone."""
+    column = plan.columns[index]
+    positions.update(plan.positions.get(index, ()))
+    if isinstance(column.derived, Linear):
+        streams.add(f"{index}:rest")
+        for key in column.derived.inputs:
+            _depend(plan, key, positions, streams, whole=True)
+        return
+    if column.domain is None:
+        streams.add(f"{index}:plain")
+        return
+    if isinstance(column.derived, Lookup):
+        streams.add(f"{index}:misses")
+        for key in column.derived.keys:
+            _depend(plan, key, positions, streams, whole=False)
+    if column.given:
+        streams.add(f"{index}:given")
+    if whole:
+        streams.add(f"{index}:exceptions")
+
+
+def preview_columns(plan: TablePlan, codes: npt.NDArray[np.int32]) -> pa.Table:
+    """An approximate table from (rows, domain columns) codes alone; columns without a domain are left out.
+
+    Codes out of range are taken to the nearest one; escapes are null, constants are themselves.
+    """
+    fields, arrays = [], []
+    for place, index in enumerate(plan.domain_columns):
+        column = plan.columns[index]
+        assert column.domain is not None
+        assert column.code is not None
+        own = np.clip(codes[:, place], 0, column.domain.escape).astype(np.int32)
+        if isinstance(column.derived, Lookup) and not column.derived.keys:
+            own = column.derived.predict([], len(own))
+        array = column.code.decode(own, column.domain, working_type(column.type))
+        field = plan.schema.field(index)
+        fields.append(field if array.null_count == 0 else field.with_nullable(True))
+        arrays.append(_restore(array, field.type))
+    return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))

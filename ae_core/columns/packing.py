@@ -1,0 +1,224 @@
+"""Integers and bytes <-> the smallest of a few plain coders, with sizes that hostile bytes cannot inflate.
+
+Every decoder is told how much it has to give; whatever else the bytes say is Corrupt.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import brotli
+import numpy as np
+import numpy.typing as npt
+import zstandard
+from pcodec import ChunkConfig, standalone
+
+from ae_core.columns.storage import Ints
+from ae_core.errors import Corrupt
+
+_RAW, _ZSTD, _XZ, _BROTLI = range(4)
+_CONSTANT, _RUNS, _PCO, _BYTES = range(4)
+_SMALL = 1 << 16
+_XZ_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 23}]
+_WIDTHS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
+
+
+def write_varint(value: int) -> bytes:
+    """LEB128 of a non-negative integer."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """(value, position after it); values have at most 70 bits."""
+    value = 0
+    for index in range(10):
+        if at + index >= len(data):
+            break
+        byte = data[at + index]
+        value |= (byte & 127) << (7 * index)
+        if byte < 128:
+            return value, at + index + 1
+    raise Corrupt("column stream: a number is cut off: verify the archive")
+
+
+def join_parts(parts: Iterable[bytes]) -> bytes:
+    """Parts one after the other, each behind its length except the last."""
+    listed = list(parts)
+    return b"".join(write_varint(len(part)) + part for part in listed[:-1]) + listed[-1]
+
+
+def split_parts(data: bytes, count: int) -> list[bytes]:
+    """The inverse of `join_parts` for a known number of parts."""
+    parts, at = [], 0
+    for _ in range(count - 1):
+        length, at = read_varint(data, at)
+        if at + length > len(data):
+            raise Corrupt("column stream: a part is cut off: verify the archive")
+        parts.append(data[at : at + length])
+        at += length
+    return [*parts, data[at:]]
+
+
+def pack_bytes(data: bytes) -> bytes:
+    """One byte naming the coder, then the smallest of raw, zstd, brotli and xz."""
+    best = bytes([_RAW]) + data
+    level = 19 if len(data) <= 1 << 23 else 9
+    rivals: list[tuple[int, Callable[[], bytes]]] = [
+        (_ZSTD, lambda: zstandard.ZstdCompressor(level=level, write_content_size=False).compress(data))
+    ]
+    if len(data) <= 1 << 20:
+        rivals.append((_XZ, lambda: lzma.compress(data, lzma.FORMAT_RAW, filters=_XZ_FILTERS)))
+    if len(data) <= _SMALL:
+        rivals.append((_BROTLI, lambda: brotli.compress(data, quality=11, lgwin=22)))
+    for tag, compress in rivals:
+        rival = bytes([tag]) + compress()
+        if len(rival) < len(best):
+            best = rival
+    return best
+
+
+def unpack_bytes(data: bytes, size: int) -> bytes:
+    """The bytes behind `data`, which must be exactly `size` long."""
+    if not data:
+        raise Corrupt("column stream: empty: verify the archive")
+    tag, body = data[0], data[1:]
+    try:
+        out = _inflate(tag, body, size)
+    except (zstandard.ZstdError, lzma.LZMAError, brotli.error, MemoryError, EOFError) as error:
+        raise Corrupt(f"column stream: cannot be decompressed ({error}): verify the archive") from None
+    if len(out) != size:
+        raise Corrupt(f"column stream: {len(out)} bytes where {size} were expected: verify the archive")
+    return out
+
+
+def _inflate(tag: int, body: bytes, size: int) -> bytes:
+    if tag == _RAW:
+        return body
+    if tag == _ZSTD:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
+            return reader.read(size + 1)
+    if tag == _XZ:
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_XZ_FILTERS).decompress(body, max_length=size + 1)
+    if tag == _BROTLI:
+        engine, parts, total = brotli.Decompressor(), [], 0
+        for start in range(0, len(body), 256):
+            parts.append(engine.process(body[start : start + 256]))
+            total += len(parts[-1])
+            if total > size:
+                break
+        return b"".join(parts)
+    raise Corrupt(f"column stream: unknown coder {tag}: verify the archive")
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def _unzigzag(code: int) -> int:
+    return code >> 1 if not code & 1 else -((code + 1) >> 1)
+
+
+def pack_ints(values: npt.NDArray[Any]) -> bytes:
+    """int64 values by the smallest of: one constant, runs, pcodec, general compressors on narrow bytes.
+
+    No values give no bytes.
+    """
+    cells = np.ascontiguousarray(values, dtype=np.int64)
+    if not len(cells):
+        return b""
+    low, high = int(cells.min()), int(cells.max())
+    if low == high:
+        return bytes([_CONSTANT]) + write_varint(_zigzag(low))
+    edges = np.flatnonzero(cells[1:] != cells[:-1]) + 1
+    best = _pack_runs(cells, edges) if len(edges) * 4 < len(cells) else None
+    if best is not None and len(edges) * 64 < len(cells):
+        return best
+    rivals = [_pack_pco(cells)]
+    narrow = _narrow(cells, low, high)
+    quick = len(zstandard.ZstdCompressor(level=3).compress(narrow[1]))
+    if len(cells) <= 4096 or quick < 1.25 * len(rivals[0]):
+        rivals.append(bytes([_BYTES]) + narrow[0] + pack_bytes(narrow[1]))
+    return min([*rivals, *([best] if best else [])], key=len)
+
+
+def _narrow(cells: Ints, low: int, high: int) -> tuple[bytes, bytes]:
+    width = sum(high - low >= 1 << bits for bits in (8, 16, 32))
+    body = (cells.view(np.uint64) - np.uint64(low % 2**64)).astype(_WIDTHS[width])
+    planes = body.view(np.uint8).reshape(len(cells), -1).T if width else body
+    return write_varint(_zigzag(low)) + bytes([width]), planes.tobytes()
+
+
+def _pack_runs(cells: Ints, edges: npt.NDArray[np.int64]) -> bytes:
+    starts = np.concatenate([[0], edges])
+    lengths = np.diff(np.concatenate([starts, [len(cells)]]))
+    heads = cells[starts]
+    deltas = np.diff(heads, prepend=np.int64(0))
+    return bytes([_RUNS]) + write_varint(len(starts)) + join_parts([pack_ints(lengths), pack_ints(deltas)])
+
+
+def _pack_pco(cells: Ints) -> bytes:
+    return bytes([_PCO]) + standalone.simple_compress(cells, ChunkConfig(compression_level=8))
+
+
+def unpack_ints(data: bytes, count: int) -> Ints:
+    """The `count` int64 values behind `data`."""
+    if count == 0:
+        return np.zeros(0, np.int64)
+    if not data:
+        raise Corrupt("column stream: numbers are missing: verify the archive")
+    tag, body = data[0], data[1:]
+    if tag == _CONSTANT:
+        value = _unzigzag(read_varint(body, 0)[0])
+        return np.full(count, _int64(value), np.int64)
+    if tag == _RUNS:
+        return _unpack_runs(body, count)
+    if tag == _PCO:
+        return unpack_pco(body, np.zeros(count, np.int64))
+    if tag == _BYTES:
+        return _unpack_narrow(body, count)
+    raise Corrupt(f"column stream: unknown number coder {tag}: verify the archive")
+
+
+def _int64(value: int) -> int:
+    if -(2**63) <= value < 2**63:
+        return value
+    raise Corrupt("column stream: a number is out of range: verify the archive")
+
+
+def _unpack_runs(body: bytes, count: int) -> Ints:
+    runs, at = read_varint(body, 0)
+    if not 0 < runs <= count:
+        raise Corrupt("column stream: impossible number of runs: verify the archive")
+    packed_lengths, packed_heads = split_parts(body[at:], 2)
+    lengths = unpack_ints(packed_lengths, runs)
+    if lengths.min() < 1 or lengths.max() > count or int(lengths.sum()) != count:
+        raise Corrupt("column stream: runs do not fill the block: verify the archive")
+    return np.repeat(np.cumsum(unpack_ints(packed_heads, runs)), lengths)
+
+
+def _unpack_narrow(body: bytes, count: int) -> Ints:
+    code, at = read_varint(body, 0)
+    if at >= len(body) or body[at] >= len(_WIDTHS):
+        raise Corrupt("column stream: unknown width: verify the archive")
+    kind = _WIDTHS[body[at]]
+    planes = np.frombuffer(unpack_bytes(body[at + 1 :], count * kind.itemsize), np.uint8)
+    cells = np.ascontiguousarray(planes.reshape(kind.itemsize, count).T).view(kind).reshape(count)
+    return (cells.astype(np.uint64) + np.uint64(_int64(_unzigzag(code)) % 2**64)).view(np.int64)
+
+
+def unpack_pco(body: bytes, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`target` filled from a pcodec file that must hold exactly as many numbers of its type."""
+    try:
+        progress = standalone.simple_decompress_into(body, target)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise Corrupt(f"column stream: not a pcodec file ({error}): verify the archive") from None
+    if progress.n_processed != len(target) or not progress.finished:
+        raise Corrupt("column stream: wrong number of values: verify the archive")
+    return target

@@ -1,0 +1,251 @@
+"""Any Arrow array <-> bytes, exactly: the coders that need no model.
+
+Numbers go to packing.py, strings to their lengths and letters, everything else (and strings where it is smaller) to a
+Parquet page or an Arrow message of that one column, whichever is smaller and reads back equal.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pcodec import ChunkConfig, standalone
+
+from ae_core.columns.packing import (
+    join_parts,
+    pack_bytes,
+    pack_ints,
+    read_varint,
+    split_parts,
+    unpack_bytes,
+    unpack_ints,
+    unpack_pco,
+    write_varint,
+)
+from ae_core.columns.same import same_cells
+from ae_core.columns.storage import (
+    Ints,
+    Mask,
+    float_dtype,
+    kind_of,
+    one_array,
+    read_floats,
+    read_ints,
+    valid_mask,
+    write_floats,
+    write_ints,
+)
+from ae_core.errors import Corrupt
+
+_CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET = range(5)
+
+
+def pack_array(array: pa.Array) -> bytes:
+    """The array's cells (not its chunks or dictionary layout) in as few bytes as the plain coders can."""
+    if len(array) == 0:
+        return b""
+    kind = kind_of(array.type)
+    if kind == "int":
+        valid = valid_mask(array)
+        cells, fits = read_ints(array, valid)
+        if fits is None:
+            return bytes([_CELLS]) + join_parts(
+                [_pack_valid(valid), pack_ints(cells if valid is None else cells[valid])]
+            )
+    elif kind == "float":
+        return _pack_floats(array)
+    elif kind == "bytes":
+        return _pack_text(array)
+    return _pack_arrow(array)
+
+
+def unpack_array(data: bytes, field: pa.Field, rows: int) -> pa.Array:
+    """The array of `rows` cells behind `data`; raises Corrupt where the bytes do not give it."""
+    if rows == 0:
+        return one_array(pa.chunked_array([], field.type)) if not data else _corrupt("cells where none belong")
+    if not data:
+        return _corrupt("cells are missing")
+    tag, body = data[0], data[1:]
+    kind = kind_of(field.type)
+    if tag == _CELLS and kind == "int":
+        valid, cells = _unpack_cells(body, rows)
+        return _checked(write_ints(field.type, cells, valid))
+    if tag in (_CELLS, _FLOATS) and kind == "float":
+        return _unpack_floats(tag, body, field.type, rows)
+    if tag == _TEXT and kind == "bytes":
+        return _unpack_text(body, field.type, rows)
+    if tag in (_MESSAGE, _PARQUET):
+        return _unpack_arrow(tag, body, field, rows)
+    return _corrupt("unknown coder")
+
+
+def _corrupt(what: str) -> pa.Array:
+    raise Corrupt(f"column stream: {what}: verify the archive")
+
+
+def _checked(array: pa.Array) -> pa.Array:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        _corrupt(f"illegal values ({error})")
+    return array
+
+
+def _pack_valid(valid: Mask | None) -> bytes:
+    return b"" if valid is None else pack_ints(valid.astype(np.int64))
+
+
+def _unpack_valid(data: bytes, rows: int) -> Mask | None:
+    return unpack_ints(data, rows).astype(np.bool_) if data else None
+
+
+def _unpack_cells(body: bytes, rows: int) -> tuple[Mask | None, Ints]:
+    packed_valid, packed = split_parts(body, 2)
+    valid = _unpack_valid(packed_valid, rows)
+    if valid is None:
+        return None, unpack_ints(packed, rows)
+    cells = np.zeros(rows, np.int64)
+    cells[valid] = unpack_ints(packed, int(valid.sum()))
+    return valid, cells
+
+
+def _pack_floats(array: pa.Array) -> bytes:
+    valid = valid_mask(array)
+    cells = read_floats(array, valid)
+    if valid is not None:
+        cells = cells[valid]
+    bits = cells.view(f"i{cells.dtype.itemsize}").astype(np.int64)
+    rivals = [bytes([_CELLS]) + join_parts([_pack_valid(valid), pack_ints(bits)])]
+    if len(cells) > 8:
+        packed = standalone.simple_compress(np.ascontiguousarray(cells), ChunkConfig(compression_level=8))
+        rivals.append(bytes([_FLOATS]) + join_parts([_pack_valid(valid), packed]))
+    return min(rivals, key=len)
+
+
+def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
+    dtype = float_dtype(kind)
+    if tag == _CELLS:
+        valid, bits = _unpack_cells(body, rows)
+        return write_floats(kind, bits.astype(f"i{dtype.itemsize}").view(dtype), valid)
+    packed_valid, packed = split_parts(body, 2)
+    valid = _unpack_valid(packed_valid, rows)
+    cells = np.zeros(rows, dtype)
+    if valid is None:
+        return write_floats(kind, unpack_pco(packed, cells), None)
+    cells[valid] = unpack_pco(packed, np.zeros(int(valid.sum()), dtype))
+    return write_floats(kind, cells, valid)
+
+
+def to_binary(array: pa.Array) -> pa.Array:
+    """The same cells as large_binary."""
+    if pa.types.is_fixed_size_binary(array.type):
+        array = array.cast(pa.binary())
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = array.cast(pa.large_string()).view(pa.large_binary())
+    return array.cast(pa.large_binary())
+
+
+def _pack_text(array: pa.Array) -> bytes:
+    valid = valid_mask(array)
+    cells = to_binary(array if valid is None else array.drop_null())
+    lengths = np.diff(np.frombuffer(cells.buffers()[1], np.int64)[cells.offset : cells.offset + len(cells) + 1])
+    letters = _letters(cells)
+    own = bytes([_TEXT]) + join_parts(
+        [_pack_valid(valid), pack_ints(lengths), write_varint(len(letters)) + pack_bytes(letters)]
+    )
+    if len(array) < 64:
+        return own
+    return min(own, _pack_arrow(array), key=len)
+
+
+def _letters(cells: pa.Array) -> bytes:
+    offsets = np.frombuffer(cells.buffers()[1], np.int64)
+    start, stop = int(offsets[cells.offset]), int(offsets[cells.offset + len(cells)])
+    data = cells.buffers()[2]
+    return b"" if data is None else data.slice(start, stop - start).to_pybytes()
+
+
+def _unpack_text(body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
+    packed_valid, packed_lengths, tail = split_parts(body, 3)
+    valid = _unpack_valid(packed_valid, rows)
+    count = rows if valid is None else int(valid.sum())
+    lengths = unpack_ints(packed_lengths, count)
+    total, at = read_varint(tail, 0)
+    if count and (int(lengths.min()) < 0 or int(lengths.max()) > total):
+        _corrupt("impossible string lengths")
+    if int(lengths.sum()) != total:
+        _corrupt("string lengths that do not add up")
+    letters = unpack_bytes(tail[at:], total)
+    full = np.zeros(rows, np.int64)
+    full[slice(None) if valid is None else valid] = lengths
+    offsets = np.concatenate([[0], np.cumsum(full)]).astype(np.int64)
+    mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    cells = pa.Array.from_buffers(pa.large_binary(), rows, [mask, pa.py_buffer(offsets), pa.py_buffer(letters)])
+    return from_binary(cells, kind)
+
+
+def from_binary(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    """large_binary cells as strings or byte strings."""
+    try:
+        if pa.types.is_fixed_size_binary(kind):
+            return cells.cast(pa.binary()).cast(kind)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return cells.cast(pa.large_string()).cast(kind)
+        return cells.cast(kind)
+    except pa.ArrowInvalid as error:
+        return _corrupt(f"not text of the column's type ({error})")
+
+
+def _pack_arrow(array: pa.Array) -> bytes:
+    field = pa.field("", array.type)
+    raw = _write_message(array, field)
+    best = bytes([_MESSAGE]) + write_varint(len(raw)) + pack_bytes(raw)
+    page = _write_parquet(array, field)
+    if page is not None and len(page) + 1 < len(best):
+        return bytes([_PARQUET]) + page
+    return best
+
+
+def _write_message(array: pa.Array, field: pa.Field) -> bytes:
+    sink = io.BytesIO()
+    schema = pa.schema([field])
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch([array], schema=schema))
+    return sink.getvalue()
+
+
+def _write_parquet(array: pa.Array, field: pa.Field) -> bytes | None:
+    """A Parquet file of the one column, or None where Parquet does not give the same cells back."""
+    sink = io.BytesIO()
+    named = pa.field("c", field.type)
+    table = pa.table([array], schema=pa.schema([named]))
+    try:
+        pq.write_table(table, sink, compression="zstd", compression_level=19, write_statistics=False)
+        page = sink.getvalue()
+        back = _read_parquet(page, named.type)
+    except (pa.ArrowException, NotImplementedError, OSError):
+        return None
+    return page if same_cells(array, back) else None
+
+
+def _read_parquet(page: bytes, kind: pa.DataType) -> pa.Array:
+    array = one_array(pq.read_table(pa.BufferReader(page)).column(0))
+    return array if array.type == kind else array.cast(kind)
+
+
+def _unpack_arrow(tag: int, body: bytes, field: pa.Field, rows: int) -> pa.Array:
+    try:
+        if tag == _PARQUET:
+            array = _read_parquet(body, field.type)
+        else:
+            size, at = read_varint(body, 0)
+            with pa.ipc.open_stream(unpack_bytes(body[at:], size)) as reader:
+                array = one_array(reader.read_all().column(0))
+        array.validate(full=True)
+    except (pa.ArrowException, OSError, IndexError, NotImplementedError) as error:
+        return _corrupt(f"not an Arrow column ({str(error).splitlines()[0]})")
+    if array.type != field.type or len(array) != rows:
+        return _corrupt("another column than the plan says")
+    return array

@@ -1,0 +1,230 @@
+"""The plan of a table: which coder each column gets and why, its domain, and the order of its symbols.
+
+The plan ships inside the model, so its bytes count: names and types go once as an Arrow schema, dictionaries and level
+lists go through the plain coders, and the rest is one compressed JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ae_core.columns.derived import Linear, Lookup, linear_from_json, linear_to_json, lookup_from_json, lookup_to_json
+from ae_core.columns.domain import Domain, NumberCode, TextCode, ValueCode, make_domain
+from ae_core.columns.numeric import Quantiser, quantiser_from_json, quantiser_to_json
+from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, unpack_ints, write_varint
+from ae_core.columns.storage import working_type
+from ae_core.columns.words import pack_words, unpack_words
+from ae_core.errors import Corrupt, UsageError
+from ae_core.policy import Bound
+
+Coder = Literal["network", "plain", "lookup", "linear"]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnPlan:
+    """How one column is coded.
+
+    reason : one phrase for people; domain and code : present where cells have codes; quantiser : how a lossy plain
+    column is rounded; derived : the relation of a lookup or linear column.
+    A plain column with a domain is *given*: stored plainly, and its symbols are context for the network.
+    """
+
+    name: str
+    type: pa.DataType
+    bound: Bound
+    coder: Coder
+    reason: str
+    domain: Domain | None = None
+    code: ValueCode | None = None
+    quantiser: Quantiser | None = None
+    derived: Lookup | Linear | None = None
+
+    @property
+    def given(self) -> bool:
+        """True where a plain coder stores the codes and the network sees them as context."""
+        return self.coder == "plain" and self.domain is not None
+
+    @property
+    def has_symbols(self) -> bool:
+        """True where the column takes part in the rows of symbols."""
+        return self.given or self.coder == "network"
+
+
+@dataclass(frozen=True)
+class SymbolColumn:
+    """One position of a row of symbols."""
+
+    column: int
+    digit: int
+    alphabet: int
+    ordinal: bool
+    coded: bool
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class TablePlan:
+    """The plan of a table; symbols are in coding order (column order, high digit first)."""
+
+    schema: pa.Schema
+    columns: tuple[ColumnPlan, ...]
+
+    @cached_property
+    def symbols(self) -> tuple[SymbolColumn, ...]:
+        """Every symbol position of a row."""
+        listed = []
+        for index, column in enumerate(self.columns):
+            if not column.has_symbols or column.domain is None:
+                continue
+            for digit, alphabet in enumerate(column.domain.alphabets):
+                name = column.name if len(column.domain.radices) == 1 else f"{column.name}.{digit}"
+                listed.append(
+                    SymbolColumn(index, digit, alphabet, column.domain.ordinal, column.coder == "network", name)
+                )
+        return tuple(listed)
+
+    @cached_property
+    def positions(self) -> Mapping[int, tuple[int, ...]]:
+        """Column index -> positions of its symbols."""
+        found: dict[int, list[int]] = {}
+        for position, symbol in enumerate(self.symbols):
+            found.setdefault(symbol.column, []).append(position)
+        return {column: tuple(places) for column, places in found.items()}
+
+    @cached_property
+    def domain_columns(self) -> tuple[int, ...]:
+        """Indices of the columns that have codes: the columns of `codes` arrays."""
+        return tuple(index for index, column in enumerate(self.columns) if column.domain is not None)
+
+    @cached_property
+    def index_of(self) -> Mapping[str, int]:
+        """Column name -> index."""
+        return {column.name: index for index, column in enumerate(self.columns)}
+
+    def with_coder(self, column: str, coder: Literal["plain"], reason: str) -> TablePlan:
+        """The plan with a column taken out of the network; what was looked up from it is coded by itself again."""
+        if column not in self.index_of:
+            raise UsageError(f"column {column!r} is not in the plan: columns are {', '.join(self.index_of)}")
+        if coder != "plain":
+            raise ValueError(f"a column can only be moved to the plain coder, not to {coder!r}")
+        moved = self.index_of[column]
+        columns = list(self.columns)
+        columns[moved] = replace(columns[moved], coder="plain", reason=reason, domain=None, code=None, derived=None)
+        for index, other in enumerate(columns):
+            if isinstance(other.derived, Lookup) and moved in other.derived.keys:
+                columns[index] = replace(other, coder="network", derived=None, reason="its key has no codes any more")
+        return TablePlan(self.schema, tuple(columns))
+
+    def to_bytes(self) -> bytes:
+        """The plan as bytes that `from_bytes` reads; the same plan gives the same bytes."""
+        blobs: list[bytes] = [self.schema.serialize().to_pybytes()]
+        records = [_column_record(column, blobs) for column in self.columns]
+        text = json.dumps(records, ensure_ascii=False, separators=(",", ":")).encode()
+        # schema and JSON share one compressed text: both are full of the same column names
+        head = write_varint(len(blobs[0])) + blobs[0] + text
+        out = write_varint(len(head)) + _sized(pack_bytes(head)) + write_varint(len(blobs) - 1)
+        return out + b"".join(_sized(blob) for blob in blobs[1:])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TablePlan:
+        """The plan behind `data`; raises Corrupt where it is not one."""
+        try:
+            size, at = read_varint(data, 0)
+            packed, at = _take(data, at)
+            head = unpack_bytes(packed, size)
+            schema_size, start = read_varint(head, 0)
+            schema = pa.ipc.read_schema(pa.py_buffer(head[start : start + schema_size]))
+            records = json.loads(head[start + schema_size :])
+            count, at = read_varint(data, at)
+            blobs = [b""]  # number 0 is the schema
+            for _ in range(count):
+                blob, at = _take(data, at)
+                blobs.append(blob)
+            if len(records) != len(schema) or at != len(data):
+                raise Corrupt("column plan: does not fit its schema: verify the archive")
+            columns = tuple(_read_column(field, record, blobs) for field, record in zip(schema, records, strict=True))
+            return cls(schema, columns)
+        except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
+            raise Corrupt(f"column plan: malformed ({error}): verify the archive") from None
+
+
+def _sized(blob: bytes) -> bytes:
+    return write_varint(len(blob)) + blob
+
+
+def _take(data: bytes, at: int) -> tuple[bytes, int]:
+    size, at = read_varint(data, at)
+    if at + size > len(data):
+        raise Corrupt("column plan: cut off: verify the archive")
+    return data[at : at + size], at + size
+
+
+def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
+    record: dict[str, Any] = {"coder": column.coder, "reason": column.reason}
+    if column.bound.value is not None:
+        record["bound"] = [column.bound.kind, str(column.bound.value)]
+    if column.bound.sensitive:
+        record["sensitive"] = True
+    if column.quantiser is not None:
+        record["quantiser"] = quantiser_to_json(column.quantiser)
+    if column.domain is not None:
+        record["domain"] = [column.domain.levels, column.domain.ordinal, list(column.domain.specials)]
+    if isinstance(column.code, NumberCode):
+        record["code"] = {"first": column.code.first}
+        if column.code.quantiser != column.quantiser:
+            record["code"]["quantiser"] = quantiser_to_json(column.code.quantiser)
+        if column.code.listed is not None:
+            record["code"]["listed"] = len(blobs)
+            blobs.append(pack_ints(np.diff(column.code.listed, prepend=np.int64(0))))
+    elif isinstance(column.code, TextCode):
+        record["words"] = len(blobs)
+        blobs.append(pack_words(column.code.words))
+    if isinstance(column.derived, Lookup):
+        record["lookup"] = lookup_to_json(column.derived, blobs)
+    elif isinstance(column.derived, Linear):
+        record["linear"] = linear_to_json(column.derived)
+    return record
+
+
+def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) -> ColumnPlan:
+    kind, value = record.get("bound", ("exact", None))
+    bound = Bound(kind, None if value is None else Fraction(value), record.get("sensitive", False))
+    quantiser = quantiser_from_json(record["quantiser"]) if "quantiser" in record else None
+    domain, code = None, None
+    if "domain" in record:
+        levels, ordinal, specials = record["domain"]
+        domain = make_domain(levels, ordinal, tuple(specials))
+        code = _read_code(record, field.type, levels, quantiser, blobs)
+    derived: Lookup | Linear | None = None
+    if "lookup" in record:
+        derived = lookup_from_json(record["lookup"], blobs)
+    elif "linear" in record:
+        derived = linear_from_json(record["linear"])
+    if record["coder"] not in ("network", "plain", "lookup", "linear"):
+        raise Corrupt("column plan: unknown coder: install a newer release")
+    return ColumnPlan(
+        field.name, field.type, bound, record["coder"], record["reason"], domain, code, quantiser, derived
+    )
+
+
+def _read_code(
+    record: dict[str, Any], kind: pa.DataType, levels: int, shared: Quantiser | None, blobs: list[bytes]
+) -> ValueCode:
+    if "words" in record:
+        return TextCode(unpack_words(blobs[record["words"]], working_type(kind), levels))
+    number = record["code"]
+    listed = None
+    if "listed" in number:
+        listed = np.cumsum(unpack_ints(blobs[number["listed"]], levels))
+    quantiser = quantiser_from_json(number["quantiser"]) if "quantiser" in number else shared
+    if quantiser is None:
+        raise Corrupt("column plan: numbers without a quantiser: verify the archive")
+    return NumberCode(quantiser, number["first"], listed)

@@ -1,0 +1,69 @@
+"""A dictionary's words <-> few bytes: each word is what it shares with the word before, and the rest."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from ae_core.columns.packing import (
+    join_parts,
+    pack_bytes,
+    pack_ints,
+    read_varint,
+    split_parts,
+    unpack_bytes,
+    unpack_ints,
+    write_varint,
+)
+from ae_core.columns.plain import from_binary, to_binary
+from ae_core.errors import Corrupt
+
+_JOINED, _FRONT = range(2)
+
+
+def pack_words(words: pa.Array) -> bytes:
+    """Words in their order, front-coded or one after the other, whichever is smaller."""
+    listed = to_binary(words).to_pylist()
+    joined = _pack(_JOINED, [len(word) for word in listed], [0] * len(listed), listed)
+    shared = [0, *(_common(a, b) for a, b in pairwise(listed))][: len(listed)]
+    tails = [word[keep:] for word, keep in zip(listed, shared, strict=True)]
+    front = _pack(_FRONT, [len(tail) for tail in tails], shared, tails)
+    return min(joined, front, key=len)
+
+
+def _pack(tag: int, lengths: list[int], shared: list[int], parts: list[bytes]) -> bytes:
+    letters = b"".join(parts)
+    heads = [pack_ints(np.array(lengths, np.int64)), pack_ints(np.array(shared, np.int64))]
+    return bytes([tag]) + join_parts([*heads, write_varint(len(letters)) + pack_bytes(letters)])
+
+
+def _common(a: bytes, b: bytes) -> int:
+    count = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        count += 1
+    return count
+
+
+def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
+    """The `count` words behind `data`, of a text type."""
+    if not data or data[0] not in (_JOINED, _FRONT):
+        raise Corrupt("column plan: unknown dictionary coder: verify the archive")
+    packed_lengths, packed_shared, tail = split_parts(data[1:], 3)
+    lengths, shared = unpack_ints(packed_lengths, count), unpack_ints(packed_shared, count)
+    size, at = read_varint(tail, 0)
+    if count and (min(int(lengths.min()), int(shared.min())) < 0 or int(lengths.max()) > size):
+        raise Corrupt("column plan: impossible word lengths: verify the archive")
+    if int(lengths.sum()) != size:
+        raise Corrupt("column plan: word lengths that do not add up: verify the archive")
+    letters = unpack_bytes(tail[at:], size)
+    words: list[bytes] = []
+    start, before = 0, b""
+    for length, keep in zip(lengths.tolist(), shared.tolist(), strict=True):
+        before = before[:keep] + letters[start : start + length]
+        start += length
+        words.append(before)
+    return from_binary(pa.array(words, pa.large_binary()), kind)

@@ -115,9 +115,12 @@ def block_intervals(group: FrozenGroup, symbols: np.ndarray) -> np.ndarray:
 def encode_block(group: FrozenGroup, symbols: np.ndarray) -> bytes:
     """The block's stream; equal on every machine.
 
-    Args:
-        group: a frozen group whose bounds were checked.
-        symbols: uint16 (rows, positions), given ones included.
+    Parameters
+    ----------
+    group
+        A frozen group whose bounds were checked.
+    symbols
+        uint16 (rows, positions), given ones included.
 
     Raises
     ------
@@ -130,10 +133,14 @@ def encode_block(group: FrozenGroup, symbols: np.ndarray) -> bytes:
 def decode_block(group: FrozenGroup, data: bytes, symbols: np.ndarray) -> None:
     """Fills the coded positions of `symbols` in place; the exact inverse of `encode_block`.
 
-    Args:
-        group: the group that the block was encoded with.
-        data: the block's stream.
-        symbols: uint16 (rows, positions), C-contiguous, given positions filled.
+    Parameters
+    ----------
+    group
+        The group that the block was encoded with.
+    data
+        The block's stream.
+    symbols
+        uint16 (rows, positions), C-contiguous, given positions filled.
 
     Raises
     ------

@@ -80,7 +80,7 @@ def open_stream(data: bytes) -> tuple[int, np.ndarray]:
         raise Corrupt(f"entropy-coded stream of {len(data)} bytes is cut: restore the file from a replica")
     words = np.frombuffer(data, dtype="<u4").astype(np.uint32)
     state = int(words[0]) | int(words[1]) << 32
-    if not START <= state < 1 << 63:
+    if not START <= state < 1 << 63 or (state == START and len(words) == 2):
         raise Corrupt("entropy-coded stream begins with an impossible state: restore the file from a replica")
     return state, words[2:]
 

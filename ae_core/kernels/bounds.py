@@ -62,8 +62,8 @@ def check_bounds(group: FrozenGroup) -> None:
 
     Raises
     ------
-        ModelError: naming the quantity, its bound and its limit.
-
+    ModelError
+        naming the quantity, its bound and its limit.
     """
     found = group_bounds(group)
     limits = GroupBounds(STATE_LIMIT, STATE_LIMIT, STATE_LIMIT, SUM_LIMIT, LOGIT_LIMIT)
@@ -77,8 +77,8 @@ def check_preview_bounds(preview: FrozenPreview) -> None:
 
     Raises
     ------
-        ModelError: naming the bound.
-
+    ModelError
+        naming the bound.
     """
     outputs = preview.V.shape[1]
     bound = int((255 * _absolute(preview.V).sum(axis=0) + 16 * _absolute(preview.bv)).max()) if outputs else 0

@@ -236,13 +236,18 @@ def find_candidates(
 ) -> list[tuple[int, tuple[int, ...]]]:
     """Copy candidates (position, key) that save bits on the table, sorted by position, the better one first.
 
-    Args:
-        symbols: uint16 (rows, positions); the first 131,072 rows are judged, fewer in wide tables.
-        alphabets: K of every position.
-        coded: candidates are sought for coded positions only; the others may be part of a key.
-        block_rows: rows of a block, or int64 first rows of the blocks.
-        max_per_position: 0, 1 or 2.
-
+    Parameters
+    ----------
+    symbols
+        uint16 (rows, positions); the first 131,072 rows are judged, fewer in wide tables.
+    alphabets
+        K of every position.
+    coded
+        Candidates are sought for coded positions only; the others may be part of a key.
+    block_rows
+        Rows of a block, or int64 first rows of the blocks.
+    max_per_position
+        0, 1 or 2.
     """
     limit = SAMPLE_ROWS * FULL_SAMPLE_POSITIONS // max(len(alphabets), FULL_SAMPLE_POSITIONS)
     rows = min(len(symbols), limit)

@@ -112,12 +112,16 @@ def copy_features(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The candidate's value int16 (rows,) and class int8 (rows,) at every row, before the row is coded.
 
-    Args:
-        key: positions of the key; () for the previous row.
-        position: the position that is predicted.
-        symbols: uint16 (rows, positions).
-        block_rows: rows of a block, or int64 first rows of the blocks (ascending, the first is 0).
-
+    Parameters
+    ----------
+    key
+        Positions of the key; () for the previous row.
+    position
+        The position that is predicted.
+    symbols
+        uint16 (rows, positions).
+    block_rows
+        Rows of a block, or int64 first rows of the blocks (ascending, the first is 0).
     """
     values = np.zeros(symbols.shape[0], np.int16)
     classes = np.zeros(symbols.shape[0], np.int8)

@@ -83,7 +83,7 @@ class Work(NamedTuple):
     checks: np.ndarray  # uint32 (candidates,): its check
 
 
-def _aligned(values: np.ndarray) -> np.ndarray:
+def aligned(values: np.ndarray) -> np.ndarray:
     """A one-dimensional copy that starts at a cache line."""
     room = np.zeros(values.nbytes + 64, np.uint8)
     start = -room.ctypes.data % 64
@@ -92,7 +92,8 @@ def _aligned(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _vectors(size: int) -> int:
+def whole_vectors(size: int) -> int:
+    """Vectors that hold `size` elements."""
     return -(-size // LANES)
 
 
@@ -116,7 +117,7 @@ def _padded(values: np.ndarray, vectors: int, dtype: type, fill: int = 0) -> np.
 
 def vertical_places(columns: int) -> np.ndarray:
     """Where column k of `columns` lies: vector k % n, lane k // n of n vectors; int64 (columns,)."""
-    k, n = np.arange(columns), _vectors(columns)
+    k, n = np.arange(columns), whole_vectors(columns)
     return (k % n) * LANES + k // n
 
 
@@ -132,7 +133,7 @@ class _OutputLayers:
     def add(self, V: np.ndarray, bv: np.ndarray, gates: list[np.ndarray], inputs: int) -> int:
         """Appends one position and returns its vectors."""
         columns = np.column_stack([V, *gates]) if gates else V
-        symbols, vectors = V.shape[1], _vectors(columns.shape[1])
+        symbols, vectors = V.shape[1], whole_vectors(columns.shape[1])
         place = vertical_places(columns.shape[1])
         bias = np.zeros(vectors * LANES, np.int32)
         bias[place[:symbols]] = 16 * bv
@@ -150,12 +151,12 @@ def _offsets(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return _aligned(np.concatenate([*parts, np.zeros(LANES, dtype)]).astype(dtype))
+    return aligned(np.concatenate([*parts, np.zeros(LANES, dtype)]).astype(dtype))
 
 
 def pack(group: FrozenGroup) -> Packed:
     """The group laid out for the kernels; its bounds must have been checked (`bounds.check_bounds`)."""
-    positions, sv, hv = len(group.alphabets), _vectors(group.width), _vectors(group.hidden)
+    positions, sv, hv = len(group.alphabets), whole_vectors(group.width), whole_vectors(group.hidden)
     layer = {position: j for j, position in enumerate(group.coded_positions)}
     T = np.zeros((len(group.T), sv * LANES), np.int16)
     T[:, : group.width] = group.T
@@ -183,14 +184,14 @@ def pack(group: FrozenGroup) -> Packed:
         kinds=np.array(kinds, np.int64),
         alphabets=np.array(group.alphabets, np.int64),
         first=first_rows(group.alphabets)[:-1],
-        T=_aligned(T),
-        c0=_aligned(_padded(group.c0, sv, np.int32)),
-        b0=_aligned(_padded(group.b0, sv, np.int32)),
-        M=_aligned(pack_dense(group.M, np.arange(group.width), sv * LANES, sv)),
-        m_bias=_aligned(np.full(sv * LANES, 16, np.int32)),
+        T=aligned(T),
+        c0=aligned(_padded(group.c0, sv, np.int32)),
+        b0=aligned(_padded(group.b0, sv, np.int32)),
+        M=aligned(pack_dense(group.M, np.arange(group.width), sv * LANES, sv)),
+        m_bias=aligned(np.full(sv * LANES, 16, np.int32)),
         W=_joined(W, np.int16),
         w_at=_offsets(W),
-        w_bias=_aligned(w_bias),
+        w_bias=aligned(w_bias),
         V=_joined(layers.V, np.int16),
         v_at=_offsets(layers.V),
         v_vectors=v_vectors,
@@ -215,15 +216,15 @@ def make_work(packed: Packed, rows: int) -> Work:
     state, hidden = packed.state_vectors * LANES, packed.hidden_vectors * LANES
     logits = int(max(packed.v_vectors.max(), 1)) * LANES
     return Work(
-        u=_aligned(packed.c0),
-        base=_aligned(np.zeros(state, np.int32)),
-        s=_aligned(np.zeros(state, np.int32)),
-        sums=_aligned(np.zeros(max(state, hidden), np.int32)),
-        a=_aligned(np.zeros(state, np.int16)),
-        h=_aligned(np.zeros(hidden, np.int16)),
-        logits=_aligned(np.zeros(logits, np.int32)),
-        e=_aligned(np.zeros(logits, np.int32)),
-        cum=_aligned(np.zeros(logits, np.int32)),
+        u=aligned(packed.c0),
+        base=aligned(np.zeros(state, np.int32)),
+        s=aligned(np.zeros(state, np.int32)),
+        sums=aligned(np.zeros(max(state, hidden), np.int32)),
+        a=aligned(np.zeros(state, np.int16)),
+        h=aligned(np.zeros(hidden, np.int16)),
+        logits=aligned(np.zeros(logits, np.int32)),
+        e=aligned(np.zeros(logits, np.int32)),
+        cum=aligned(np.zeros(logits, np.int32)),
         tables=np.zeros(len(packed.keys) << table_bits(rows), np.uint32),
         places=np.zeros(len(packed.keys), np.int64),
         checks=np.zeros(len(packed.keys), np.uint32),

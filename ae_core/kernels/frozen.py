@@ -63,11 +63,14 @@ class Candidate:
 
     Attributes
     ----------
-        position: the position whose symbol is predicted.
-        key: earlier positions of the same row (each < position) that must agree; () means the previous row.
-        boost: int32 (9,), logit units, by class; `boost[0]` is never used.
-        gate: int16 (h,), step 2^-5, applied to the hidden activations of `position`.
-
+    position
+        the position whose symbol is predicted.
+    key
+        earlier positions of the same row (each < position) that must agree; () means the previous row.
+    boost
+        int32 (9,), logit units, by class; `boost[0]` is never used.
+    gate
+        int16 (h,), step 2^-5, applied to the hidden activations of `position`.
     """
 
     position: int
@@ -82,22 +85,33 @@ class FrozenGroup:
 
     Attributes
     ----------
-        alphabets: K of every position, in coding order.
-        coded: False where the caller knows the symbol before coding; it then serves as context only.
-        T: int16 (sum K, H), the embedding row of every symbol of every position.
-        c0: int32 (H,), start of u.
-        b0: int32 (H,), start of the state s.
-        M: int16 (H, H), input first: previous row to state.
-        W: per coded position int16 (H, h), input first.
-        bw: per coded position int16 (h,).
-        V: per coded position int16 (h, K), input first.
-        bv: per coded position int32 (K,).
-        candidates: at most two per coded position, none for a given one, sorted by position.
+    alphabets
+        K of every position, in coding order.
+    coded
+        False where the caller knows the symbol before coding; it then serves as context only.
+    T
+        int16 (sum K, H), the embedding row of every symbol of every position.
+    c0
+        int32 (H,), start of u.
+    b0
+        int32 (H,), start of the state s.
+    M
+        int16 (H, H), input first: previous row to state.
+    W
+        per coded position int16 (H, h), input first.
+    bw
+        per coded position int16 (h,).
+    V
+        per coded position int16 (h, K), input first.
+    bv
+        per coded position int32 (K,).
+    candidates
+        at most two per coded position, none for a given one, sorted by position.
 
     Raises
     ------
-        ModelError: when shapes, types or the structure do not fit together.
-
+    ModelError
+        when shapes, types or the structure do not fit together.
     """
 
     alphabets: tuple[int, ...]
@@ -177,11 +191,14 @@ class PreviewHead:
 
     Attributes
     ----------
-        levels: value codes of the column, 0..levels-1.
-        specials: special codes after them that a preview may show (escape, the last special, is not among them).
-        radices: digit sizes, high first.
-        ordinal: whether neighbouring codes are neighbouring values.
-
+    levels
+        value codes of the column, 0..levels-1.
+    specials
+        special codes after them that a preview may show (escape, the last special, is not among them).
+    radices
+        digit sizes, high first.
+    ordinal
+        whether neighbouring codes are neighbouring values.
     """
 
     levels: int
@@ -207,13 +224,18 @@ class FrozenPreview:
 
     Attributes
     ----------
-        levels: L of every latent dimension.
-        P: int16 (sum L, hp), step 2^-4.
-        b: int16 (hp,), step 2^-4.
-        V: int16 (hp, outputs), step 2^-5 for logits, 2^-9 for ordinal fractions.
-        bv: int16 (outputs,), V's step.
-        heads: one per column, their outputs side by side in this order.
-
+    levels
+        L of every latent dimension.
+    P
+        int16 (sum L, hp), step 2^-4.
+    b
+        int16 (hp,), step 2^-4.
+    V
+        int16 (hp, outputs), step 2^-5 for logits, 2^-9 for ordinal fractions.
+    bv
+        int16 (outputs,), V's step.
+    heads
+        one per column, their outputs side by side in this order.
     """
 
     levels: tuple[int, ...]
@@ -242,11 +264,14 @@ class FrozenEncoder:
 
     Attributes
     ----------
-        alphabets: K of every position.
-        E: int16 (sum K, d), in sixteenths of a level.
-        bias: int32 (d,), in sixteenths of a level.
-        levels: L of every latent dimension.
-
+    alphabets
+        K of every position.
+    E
+        int16 (sum K, d), in sixteenths of a level.
+    bias
+        int32 (d,), in sixteenths of a level.
+    levels
+        L of every latent dimension.
     """
 
     alphabets: tuple[int, ...]

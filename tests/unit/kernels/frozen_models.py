@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ae_core.kernels.frozen import Candidate, FrozenGroup
+from ae_core.kernels.frozen import Candidate, FrozenEncoder, FrozenGroup, FrozenPreview, PreviewHead
 
 
 def random_group(
@@ -50,3 +50,28 @@ def random_symbols(seed: int, rows: int, alphabets: tuple[int, ...]) -> np.ndarr
     noise = rng.random(out.shape) < 0.1
     fresh = np.stack([rng.integers(0, k, rows) for k in alphabets], axis=1)
     return np.where(noise, fresh, out).astype(np.uint16)
+
+
+def random_preview(seed: int, levels: tuple[int, ...], hidden: int, heads: tuple[PreviewHead, ...]) -> FrozenPreview:
+    """A preview decoder with random weights whose ordinal outputs and special logits take both sides."""
+    rng = np.random.default_rng(seed)
+    outputs = sum(head.outputs for head in heads)
+    return FrozenPreview(
+        levels=levels,
+        P=rng.integers(-120, 121, (sum(levels), hidden)).astype(np.int16),
+        b=rng.integers(-60, 200, hidden).astype(np.int16),
+        V=rng.integers(-20, 21, (hidden, outputs)).astype(np.int16),
+        bv=rng.integers(-300, 300, outputs).astype(np.int16),
+        heads=heads,
+    )
+
+
+def random_encoder(seed: int, alphabets: tuple[int, ...], levels: tuple[int, ...]) -> FrozenEncoder:
+    """An encoder whose latents spread over their levels and beyond, so that both ends clamp."""
+    rng = np.random.default_rng(seed)
+    return FrozenEncoder(
+        alphabets=alphabets,
+        E=rng.integers(-90, 91, (sum(alphabets), len(levels))).astype(np.int16),
+        bias=np.array([8 * n for n in levels], np.int32),
+        levels=levels,
+    )

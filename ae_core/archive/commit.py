@@ -6,6 +6,7 @@ concerns the same things, and otherwise tries the next number. No lock, no lease
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, commit_bytes, marker_bytes
 from ae_core.archive.log import Archive, Logged, State, open_archive, read_state
-from ae_core.archive.names import MARKER, commit_name, new_uid
+from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
 from ae_core.errors import CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
@@ -110,6 +111,7 @@ def append(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
             )
         if _place(archive.store, commit_name(state.head + 1), data, op_key, deadline, pause):
+            _leave_witness(archive.store, state.head + 1, sha256_hex(data))
             return Committed(state.head + 1, sha256_hex(data))
         _back_off(attempt, pause)
         state = read_state(archive, known=state)
@@ -185,6 +187,12 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
             raise CommitUnknown(f"{store.url}: whether {name} landed is unknown; run again (operation {op_key})")
         _back_off(attempt, pause)
         attempt += 1
+
+
+def _leave_witness(store: Store, number: int, sha256: str) -> None:
+    """An empty object by which `verify` notices that the newest commit went missing; nothing else depends on it."""
+    with contextlib.suppress(StoreUnsafe, CommitUnknown):
+        store.put_new(witness_name(number, sha256), b"")
 
 
 def _back_off(attempt: int, pause: Callable[[float], None]) -> None:

@@ -66,6 +66,10 @@ def open_archive(url: str, *, store: Store | None = None) -> Archive:
     store = store or open_store(url)
     data = store.read(MARKER, MAX_COMMIT)
     if data is None:
+        if any(commit_number(entry.name) is not None for entry in store.list(COMMITS)):
+            raise ArchiveDamaged(
+                f"{MARKER}: missing from {store.url}, though commits are there; restore it from a copy"
+            )
         raise UsageError(f"no archive at {store.url}: {MARKER} is missing")
     return Archive(store, read_marker(data, MARKER), sha256_hex(data))
 

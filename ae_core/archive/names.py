@@ -14,6 +14,7 @@ from ae_core.errors import Corrupt
 
 MARKER = "latentlake.json"
 COMMITS = "_commits"
+WITNESSES = "_seen"
 TEMPORARY = "_tmp"
 REPORTS = "_reports"
 PARTITIONS = "partitions"
@@ -24,6 +25,7 @@ _NAME = re.compile(
     r"(?!.*(?:^|/)\.)[A-Za-z0-9_][A-Za-z0-9._=-]{0,127}(?:/[A-Za-z0-9_][A-Za-z0-9._=-]{0,127}){0,7}", re.ASCII
 )
 _COMMIT = re.compile(r"_commits/([0-9]{20})\.json", re.ASCII)
+_WITNESS = re.compile(r"_seen/([0-9]{20})-([0-9a-f]{64})", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.=-")
 _MAX_PARTS = 4
@@ -62,6 +64,17 @@ def commit_number(name: str) -> int | None:
     """Number of the commit that is stored under `name`; None if it is not the name of a commit."""
     match = _COMMIT.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def witness_name(number: int, sha256: str) -> str:
+    """Name of the empty object that says: commit `number` was there, and this was its SHA-256."""
+    return f"{WITNESSES}/{number:020d}-{sha256}"
+
+
+def witnessed(name: str) -> tuple[int, str] | None:
+    """Number and SHA-256 of the commit that a witness tells of; None if it is no witness."""
+    match = _WITNESS.fullmatch(name)
+    return (int(match[1]), match[2]) if match else None
 
 
 def new_uid() -> str:

@@ -302,6 +302,7 @@ class LocalStore:
                 finally:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(temporary, dir_fd=scratch)
+                self._step(f"clean {name}")
                 self._sync_folder(target, name)
                 self._step(f"synced {name}")
         except FileExistsError:
@@ -339,6 +340,7 @@ class LocalStore:
             for part in filter(None, folder.split("/")):
                 path = f"{path}/{part}"
                 if path not in self._synced:
+                    self._step(f"folder {path[1:]}")
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(part, 0o755, dir_fd=current)
                     os.fsync(current)  # also when another process made it: it may not have come to its own sync

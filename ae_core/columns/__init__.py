@@ -1,7 +1,7 @@
 """Columns <-> symbols: which coder each column gets, its codes, and the exact check of every bound."""
 
 from ae_core.columns.check import cells_within, check_block
-from ae_core.columns.coding import (
+from ae_core.columns.table import (
     EncodedColumns,
     decode_columns,
     dependencies,

@@ -86,13 +86,9 @@ def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     if column.num_chunks == 0:
-        return pa.array([], column.type) if not _is_extension(column.type) else column.combine_chunks()
+        return pa.nulls(0, column.type)
     merged = column.combine_chunks()
     return merged if isinstance(merged, pa.Array) else pa.concat_arrays(merged.chunks)
-
-
-def _is_extension(kind: pa.DataType) -> bool:
-    return isinstance(kind, pa.BaseExtensionType)
 
 
 def valid_mask(array: pa.Array) -> Mask | None:

@@ -37,21 +37,24 @@ class EncodedColumns:
     """One block.
 
     symbols : uint16 (rows, symbol positions); streams : everything but the network-coded symbols, by name
-    ("3:exceptions"); codes : int32 (rows, domain columns).
+    ("3:exceptions"); codes : int32 (rows, domain columns); exceptions : cells of a column, by name, that are stored
+    with their exact value beside the code.
     """
 
     symbols: Symbols
     streams: dict[str, bytes]
     codes: npt.NDArray[np.int32]
+    exceptions: dict[str, int]
 
 
-def encode_columns(plan: TablePlan, block: pa.Table, keys: Mapping[str, str] | None = None) -> EncodedColumns:
+def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
     """Symbols, streams and codes of a block; every cell either has a code within its bound or is stored exactly."""
     if not block.schema.equals(plan.schema):
         raise UsageError("the block's schema is not the plan's: compress it as a lake of its own")
     rows = block.num_rows
     arrays = [_working(block.column(index)) for index in range(len(plan.columns))]
     streams: dict[str, bytes] = {}
+    exceptions: dict[str, int] = {}
     codes: dict[int, Codes] = {}
     for index in plan.domain_columns:
         column = plan.columns[index]
@@ -60,7 +63,7 @@ def encode_columns(plan: TablePlan, block: pa.Table, keys: Mapping[str, str] | N
         codes[index] = column.code.encode(arrays[index], column.domain)
     for index, column in enumerate(plan.columns):
         if rows:
-            _encode_streams(plan, index, column, arrays, codes, streams)
+            exceptions[column.name] = _encode_streams(index, column, arrays, codes, streams)
     symbols = np.zeros((rows, len(plan.symbols)), np.uint16)
     for index, places in plan.positions.items():
         domain = plan.columns[index].domain
@@ -69,7 +72,7 @@ def encode_columns(plan: TablePlan, block: pa.Table, keys: Mapping[str, str] | N
     table = np.zeros((rows, len(plan.domain_columns)), np.int32)
     for place, index in enumerate(plan.domain_columns):
         table[:, place] = codes[index]
-    return EncodedColumns(symbols, streams, table)
+    return EncodedColumns(symbols, streams, table, exceptions)
 
 
 def _working(column: pa.ChunkedArray) -> pa.Array:
@@ -78,21 +81,21 @@ def _working(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _encode_streams(
-    plan: TablePlan,
     index: int,
     column: ColumnPlan,
     arrays: Sequence[pa.Array],
     codes: Mapping[int, Codes],
     streams: dict[str, bytes],
-) -> None:
+) -> int:
+    """Add the streams of one column; the number of its exceptions."""
     array = arrays[index]
     if isinstance(column.derived, Linear):
         inputs = [_storage(arrays[key]) for key in column.derived.inputs]
         streams[f"{index}:rest"] = _pack_rest(column.derived, array, inputs)
-        return
+        return 0
     if column.domain is None:
-        streams[f"{index}:plain"] = _pack_plain(column, array)
-        return
+        streams[f"{index}:plain"], exceptions = _pack_plain(column, array)
+        return exceptions
     if isinstance(column.derived, Lookup):
         predicted = column.derived.predict([codes[key] for key in column.derived.keys], len(array))
         if misses := pack_misses(codes[index], predicted):
@@ -102,6 +105,7 @@ def _encode_streams(
     escaped = codes[index] == column.domain.escape
     if escaped.any():
         streams[f"{index}:exceptions"] = pack_array(array.filter(pa.array(escaped)))
+    return int(escaped.sum())
 
 
 def _storage(array: pa.Array) -> Ints:
@@ -130,9 +134,10 @@ def _unpack_rest(linear: Linear, data: bytes, field: pa.Field, inputs: Sequence[
     return write_ints(field.type, rest + linear.sum(inputs, rows), valid)
 
 
-def _pack_plain(column: ColumnPlan, array: pa.Array) -> bytes:
+def _pack_plain(column: ColumnPlan, array: pa.Array) -> tuple[bytes, int]:
+    """(stream, number of cells that a lossy column keeps exactly)."""
     if column.quantiser is None:
-        return pack_array(array)
+        return pack_array(array), 0
     valid = valid_mask(array)
     if kind_of(array.type) == "float":
         levels, ok = column.quantiser.quantise(read_floats(array, valid))
@@ -144,7 +149,8 @@ def _pack_plain(column: ColumnPlan, array: pa.Array) -> bytes:
     if valid is not None:
         state[~valid] = _NULL
     exact = array.filter(pa.array(state == _EXACT))
-    return join_parts([pack_ints(state), pack_ints(levels[state == _LEVEL]), pack_array(exact)])
+    packed = join_parts([pack_ints(state), pack_ints(levels[state == _LEVEL]), pack_array(exact)])
+    return packed, len(exact)
 
 
 def _unpack_plain(column: ColumnPlan, data: bytes, field: pa.Field, rows: int) -> pa.Array:

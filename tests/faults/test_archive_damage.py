@@ -129,7 +129,11 @@ def test_files_that_changed_places_are_named(archive, tmp_path):
             continue  # the twins of a model
         first.write_bytes(two)
         second.write_bytes(one)
-        assert {path.relative_to(root).as_posix() for path in (first, second)} <= named(root)
+        both = {path.relative_to(root).as_posix() for path in (first, second)}
+        roots = {
+            name for name in both if name.startswith("_commits/")
+        }  # with a commit goes the knowledge of its objects
+        assert (roots or both) <= named(root)
         wrong_answers(root)
         first.write_bytes(one)
         second.write_bytes(two)

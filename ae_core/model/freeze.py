@@ -21,6 +21,9 @@ from ae_core.model.autoencoder import (
 
 T_LIMIT = 2**13 - 1  # |T| below this keeps the state's sum inside int32 (kernels/bounds.py proves it from the tables)
 INT16 = 2**15 - 1
+LOGIT_BUDGET = 2**20  # of 2^21 (kernels/bounds.py): what one output's weights may reach, the rest is for the copy boosts
+BOOST_LIMIT = 2**13  # in weight steps: 2^17 logit units, a factor of e^256
+GATE_BUDGET = 2**17
 BOOST_UNIT = 16  # boosts are learned in weight steps of 2^-5 and stored in logit units of 2^-9
 
 
@@ -61,7 +64,8 @@ def freeze_preview(preview: PreviewDecoder, heads: tuple[PreviewHead, ...], dims
 def freeze_context(model: ContextModel) -> FrozenGroup:
     """One context group."""
     W, bw = _integers(model.W, WEIGHT_STEP, INT16), _integers(model.bw, WEIGHT_STEP, INT16)
-    boost, gate = _integers(model.boost, WEIGHT_STEP, INT16), _integers(model.gate, WEIGHT_STEP, INT16)
+    boost = _integers(model.boost, WEIGHT_STEP, BOOST_LIMIT)
+    gate = _within(_integers(model.gate, WEIGHT_STEP, INT16).T, GATE_BUDGET).T
     return FrozenGroup(
         alphabets=model.config.alphabets,
         coded=model.config.coded,
@@ -71,7 +75,7 @@ def freeze_context(model: ContextModel) -> FrozenGroup:
         M=_integers(model.M, WEIGHT_STEP, INT16).astype(np.int16),
         W=tuple(w.astype(np.int16) for w in W),
         bw=tuple(w[0].astype(np.int16) for w in bw),
-        V=tuple(_integers(w, WEIGHT_STEP, INT16).astype(np.int16) for w in model.V),
+        V=tuple(_within(_integers(w, WEIGHT_STEP, INT16), LOGIT_BUDGET).astype(np.int16) for w in model.V),
         bv=tuple(_integers(w, WEIGHT_STEP, INT16) for w in model.bv),
         candidates=tuple(
             Candidate(position, key, boost[i] * BOOST_UNIT, gate[i].astype(np.int16))
@@ -84,3 +88,13 @@ def _integers(w: Tensor, step: float, limit: int) -> np.ndarray:
     """w / step, rounded half to even as `round_to` does, clipped to ±limit; int32."""
     values = np.rint(w.detach().double().numpy() / step)
     return np.clip(values, -limit, limit).astype(np.int32)
+
+
+def _within(weights: np.ndarray, budget: int) -> np.ndarray:
+    """Input-first weights whose outputs cannot exceed the budget for any hidden activation (at most 255 each).
+
+    Outputs that would are scaled down, so that an extreme model costs bytes instead of breaking the integers' bounds.
+    """
+    reach = 255 * np.abs(weights.astype(np.int64)).sum(0)
+    scale = np.minimum(1.0, budget / np.maximum(reach, 1))
+    return np.where(scale < 1, np.trunc(weights * scale), weights).astype(np.int32)

@@ -1,0 +1,72 @@
+"""A block's payload in a layer file: named byte strings behind an offset table.
+
+    payload = varint count, count × (varint length of name, name in UTF-8, varint length of stream), the streams in turn
+
+Varints are unsigned LEB128.  Names are unique; the streams fill the rest of the payload exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ae_core.errors import Corrupt
+
+MAX_VARINT_BYTES = 9
+
+
+def pack_streams(streams: Mapping[str, bytes]) -> bytes:
+    """The payload that holds these streams, in the mapping's order."""
+    head = bytearray(_varint(len(streams)))
+    for name, stream in streams.items():
+        raw = name.encode()
+        head += _varint(len(raw)) + raw + _varint(len(stream))
+    return bytes(head) + b"".join(streams.values())
+
+
+def unpack_streams(payload: bytes) -> dict[str, bytes]:
+    """The streams of a payload, by name.
+
+    Raises
+    ------
+    Corrupt
+        When the table does not fit the payload.
+    """
+    count, at = _read_varint(payload, 0)
+    sizes: dict[str, int] = {}
+    for _ in range(count):
+        length, at = _read_varint(payload, at)
+        if at + length > len(payload):
+            raise Corrupt("payload: a stream's name is cut off: verify the archive")
+        try:
+            name = payload[at : at + length].decode()
+        except UnicodeDecodeError:
+            raise Corrupt("payload: a stream's name is not UTF-8: verify the archive") from None
+        sizes[name], at = _read_varint(payload, at + length)
+    if len(sizes) != count or at + sum(sizes.values()) != len(payload):
+        raise Corrupt("payload: the offset table does not fit its length: verify the archive")
+    streams = {}
+    for name, size in sizes.items():
+        streams[name] = payload[at : at + size]
+        at += size
+    return streams
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for i in range(MAX_VARINT_BYTES):
+        if at + i >= len(data):
+            break
+        byte = data[at + i]
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            return value, at + i + 1
+    raise Corrupt("payload: the offset table is cut off: verify the archive")

@@ -1,0 +1,250 @@
+"""The codec, wired: blocks of a table to layer payloads and back.  Reads and writes no file, imports no torch.
+
+encode   table ─► columns ─► symbols ─► encoder ─► z ─► prior ──────────► rANS ─► latents payload
+                     │          └──────────────────► context groups ─────► rANS ─┐
+                     └─ side streams (exceptions, plain columns, relations) ─────┴► residuals payload
+decode   the same files upwards;   preview   latents ─► z ─► preview decoder ─► codes ─► columns
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import safetensors.numpy
+import zstandard
+
+from ae_core.coder import blocks, rans
+from ae_core.coder.payload import pack_streams, unpack_streams
+from ae_core.coder.weights import pack_tensors, unpack_tensors
+from ae_core.columns import (
+    TablePlan,
+    decode_columns,
+    dependencies,
+    encode_columns,
+    given_symbols,
+    preview_columns,
+)
+from ae_core.errors import Corrupt, NoLatents
+from ae_core.kernels import storage
+from ae_core.kernels.bounds import check_bounds
+from ae_core.kernels.encoder import encode_latents
+from ae_core.kernels.network import ContextGroup, Network
+from ae_core.kernels.preview import preview_codes
+
+LATENTS = "z"
+"""Name of the latents' stream; context group g is f"g{g}"; all other streams belong to columns."""
+STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere."""
+
+    plan: TablePlan
+    network: Network | None
+    no_latents_reason: str | None = None
+
+    def to_bytes(self) -> bytes:
+        """The model as one safetensors file: plan, structure (zstd JSON) and entropy-coded weights as byte tensors."""
+        tensors = {"plan": self.plan.to_bytes()}
+        meta: dict[str, Any] = {"no_latents_reason": self.no_latents_reason}
+        if self.network is not None:
+            arrays: dict[str, np.ndarray] = {}
+            meta["network"] = _network_meta(self.network, arrays)
+            tensors["weights"] = pack_tensors(arrays)
+        text = json.dumps(meta, separators=(",", ":"), sort_keys=True).encode()
+        tensors["structure"] = zstandard.ZstdCompressor(19).compress(text)
+        return safetensors.numpy.save({name: np.frombuffer(raw, np.uint8) for name, raw in tensors.items()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Codec:
+        """The model behind `to_bytes`.
+
+        Raises
+        ------
+        Corrupt
+            When the bytes are not a model.
+        ModelError
+            When the weights are not within the bounds that the integer arithmetic needs.
+        """
+        try:
+            tensors = {name: raw.tobytes() for name, raw in safetensors.numpy.load(data).items()}
+            plan = TablePlan.from_bytes(tensors["plan"])
+            decompressor = zstandard.ZstdDecompressor()
+            meta = json.loads(decompressor.decompress(tensors["structure"], max_output_size=STRUCTURE_LIMIT))
+            network = None
+            if meta.get("network") is not None:
+                network = _network_from(meta["network"], unpack_tensors(tensors["weights"]))
+        except Corrupt:
+            raise
+        except (safetensors.SafetensorError, zstandard.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise Corrupt(f"model: malformed ({error}): verify the archive") from None
+        return cls(plan, network, meta.get("no_latents_reason"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the model's bytes, hex."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class EncodedBlock:
+    """Both payloads of a block, and where their bytes went."""
+
+    latents: bytes | None
+    residuals: bytes
+    column_bytes: dict[str, int]  # the network's share is its code length, rounded
+    exceptions: dict[str, int]  # cells without a code, stored with their exact value
+
+
+def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
+    """The payloads of one block of rows (at most 65,536)."""
+    encoded = encode_columns(codec.plan, table)
+    spent = stream_bytes(codec.plan, encoded.streams)
+    network = codec.network
+    if network is None:
+        return EncodedBlock(None, pack_streams(encoded.streams), spent, encoded.exceptions)
+    z = encode_latents(network.encoder, encoded.symbols)
+    streams: dict[str, bytes] = {}
+    for number, group in enumerate(network.groups):
+        intervals = blocks.block_intervals(group.frozen, group_symbols(group, z, encoded.symbols))
+        streams[f"g{number}"] = rans.encode(intervals.reshape(-1))
+        for position, bits in position_bits(group, intervals, z.shape[1]).items():
+            spent[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
+    latents = pack_streams({LATENTS: blocks.encode_block(network.prior, z)})
+    return EncodedBlock(latents, pack_streams(streams | encoded.streams), spent, encoded.exceptions)
+
+
+def decode_block(
+    codec: Codec, latents: bytes | None, residuals: bytes, rows: int, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of a block, every cell within its bound; `columns` asks for some of them only.
+
+    Raises
+    ------
+    Corrupt
+        When the payloads do not fit the model.
+    """
+    streams = unpack_streams(residuals)
+    needed, _ = dependencies(codec.plan, columns)
+    symbols = given_symbols(codec.plan, streams, rows)
+    network = codec.network
+    asked = {position for position in needed if codec.plan.symbols[position].coded}
+    if asked:
+        if network is None:
+            raise Corrupt("model: columns are coded by a network that the model lacks: verify the archive")
+        z = latents_of(codec, latents, rows)
+        for number, group in enumerate(network.groups):
+            if asked.isdisjoint(group.positions):
+                continue
+            joined = group_symbols(group, z, symbols)
+            blocks.decode_block(group.frozen, _stream(streams, f"g{number}"), joined)
+            symbols[:, list(group.positions)] = joined[:, z.shape[1] :]
+    return decode_columns(codec.plan, symbols, streams, columns)
+
+
+def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
+    """The latents of a block, uint16 (rows, d).
+
+    Raises
+    ------
+    NoLatents
+        When the model has none.
+    """
+    if codec.network is None or latents is None:
+        raise NoLatents(codec.no_latents_reason or "this partition has no latents")
+    z = np.zeros((rows, codec.network.latent_dims), np.uint16)
+    blocks.decode_block(codec.network.prior, _stream(unpack_streams(latents), LATENTS), z)
+    return z
+
+
+def preview_block(codec: Codec, latents: bytes | None, rows: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Every column that the model knows, approximately, from the latents alone; other columns are left out.
+
+    Raises
+    ------
+    NoLatents
+        When the model has none.
+    """
+    z = latents_of(codec, latents, rows)
+    assert codec.network is not None
+    table = preview_columns(codec.plan, preview_codes(codec.network.preview, z))
+    return table if columns is None else table.select([name for name in table.column_names if name in set(columns)])
+
+
+def _stream(streams: dict[str, bytes], name: str) -> bytes:
+    if name not in streams:
+        raise Corrupt(f"payload: stream {name!r} is missing: verify the archive")
+    return streams[name]
+
+
+def group_symbols(group: ContextGroup, z: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """What a group sees, latents first: uint16 (rows, d + positions)."""
+    return np.ascontiguousarray(np.concatenate([z, symbols[:, list(group.positions)]], 1))
+
+
+def position_bits(group: ContextGroup, intervals: np.ndarray, dims: int) -> dict[int, float]:
+    """Code length in bits of every position of the table that a group codes, from the coder's intervals."""
+    coded = [p for p in group.frozen.coded_positions if group.frozen.alphabets[p] > 1]
+    bits = (16 - np.log2((intervals >> 16) + 1)).sum(0)  # an interval holds its frequency - 1 in the high half
+    return {group.positions[p - dims]: float(b) for p, b in zip(coded, bits, strict=True)}
+
+
+def stream_bytes(plan: TablePlan, streams: Mapping[str, bytes]) -> dict[str, int]:
+    """Bytes of the side streams by column name."""
+    spent = dict.fromkeys(plan.schema.names, 0)
+    for name, stream in streams.items():
+        spent[plan.columns[int(name.partition(":")[0])].name] += len(stream)
+    return spent
+
+
+def network_arrays(network: Network) -> dict[str, np.ndarray]:
+    """All integer tensors of the network by name: what a model's weights cost is their packed size."""
+    arrays: dict[str, np.ndarray] = {}
+    _network_meta(network, arrays)
+    return arrays
+
+
+def _network_meta(network: Network, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The network's structure; its tensors are put into `arrays` under a prefix per part."""
+
+    def put(prefix: str, part: Any) -> Any:
+        meta, tensors = storage.to_tensors(part)
+        arrays.update({f"{prefix}/{name}": tensor for name, tensor in tensors.items()})
+        return meta
+
+    return {
+        "encoder": put("e", network.encoder),
+        "preview": put("p", network.preview),
+        "prior": put("z", network.prior),
+        "groups": [
+            {"positions": list(group.positions), "frozen": put(f"g{number}", group.frozen)}
+            for number, group in enumerate(network.groups)
+        ],
+    }
+
+
+def _network_from(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
+    def take(prefix: str) -> dict[str, np.ndarray]:
+        start = prefix + "/"
+        return {name.removeprefix(start): tensor for name, tensor in arrays.items() if name.startswith(start)}
+
+    network = Network(
+        encoder=storage.encoder_from_tensors(meta["encoder"], take("e")),
+        preview=storage.preview_from_tensors(meta["preview"], take("p")),
+        prior=storage.group_from_tensors(meta["prior"], take("z")),
+        groups=tuple(
+            ContextGroup(tuple(entry["positions"]), storage.group_from_tensors(entry["frozen"], take(f"g{number}")))
+            for number, entry in enumerate(meta["groups"])
+        ),
+    )
+    for group in (network.prior, *(group.frozen for group in network.groups)):
+        check_bounds(group)
+    return network

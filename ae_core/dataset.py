@@ -17,10 +17,10 @@ from ae_core import pipeline
 from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
-from ae_core.records import TableInfo, select_manifests, table_info
-from ae_core.threads import ordered_map
 from ae_core.policy import Bound
+from ae_core.records import TableInfo, select_manifests, table_info
 from ae_core.selection import RowRange, Where, parse_rows
+from ae_core.threads import ordered_map
 
 Layer = Literal["bounded", "preview"]
 
@@ -45,6 +45,13 @@ def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | No
     >>> archive.scan(where={"month": 3}, columns=["dep_delay"]).to_table()  # doctest: +SKIP
     """
     return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head))
+
+
+def preview_names(codec: pipeline.Codec) -> tuple[str, ...]:
+    """The columns that the latents alone rebuild; none where the model has no latents."""
+    if codec.network is None:
+        return ()
+    return tuple(column.name for column in codec.plan.columns if column.domain is not None)
 
 
 class Archive:
@@ -207,7 +214,7 @@ class Partition:
         """The columns that the layer cannot rebuild."""
         if layer == "bounded":
             return ()
-        kept = set(pipeline.preview_names(self._archive.codec(self.manifest)))
+        kept = set(preview_names(self._archive.codec(self.manifest)))
         return tuple(name for name in self.schema.names if name not in kept)
 
     def blocks(
@@ -285,16 +292,15 @@ class BlockTask:
         """
         codec = self.archive.codec(self.manifest)
         names = self.schema.names
+        rows = self.manifest.block_rows[self.block]
         latents = None
         if self.manifest.layer("latents") is not None:
             latents = self.archive.payload(self.manifest, "latents", self.block)
         if self.layer == "preview":
-            assert latents is not None
-            table = pipeline.preview_block(codec, latents, self.manifest.keys, names)
+            table = pipeline.preview_block(codec, latents, rows, names)
         else:
             residuals = self.archive.payload(self.manifest, "residuals", self.block)
-            table = pipeline.decode_block(codec, latents, residuals, self.manifest.keys, names)
-        rows = self.manifest.block_rows[self.block]
+            table = pipeline.decode_block(codec, latents, residuals, rows, names)
         if table.num_rows != rows:
             raise Corrupt(f"{self.manifest.partition}: block {self.block} holds {table.num_rows} rows, not {rows}")
         table = pa.Table.from_arrays(table.select(names).columns, schema=self.schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +10,13 @@ import pyarrow as pa
 from ae_core.archive.reader import Snapshot
 from ae_core.errors import PolicyError
 from ae_core.jobs.changes import Verdict, judge
-from ae_core.records import TableInfo, layer_sizes, source_bytes
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, DryRun, PartitionDecision, PartitionOutcome
 from ae_core.jobs.sampling import row_counts
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
 from ae_core.lake import LakePartition, column_ranges, common_schema, file_sha256, has_range, list_partitions
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
+from ae_core.records import TableInfo, layer_sizes, source_bytes
 
 
 @dataclass(frozen=True)
@@ -119,21 +118,17 @@ def dry_run(request: CompressRequest) -> DryRun:
     return DryRun(request.lake, request.archive, dry_run=True, head=head, partitions=decisions)
 
 
-def nothing_to_do(request: CompressRequest) -> CompressResult | None:
-    """The result of a run that finds every partition archived and unchanged; None when there is work."""
-    start = time.perf_counter()
-    found = survey(request)
-    if found.due or found.snapshot is None:
-        return None
+def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
+    """The result of a run that finds every partition archived and unchanged."""
     return CompressResult(
         lake=request.lake,
         archive=request.archive,
         dry_run=False,
-        head=found.snapshot.number,
+        head=None if found.snapshot is None else found.snapshot.number,
         model=None,
         partitions=unchanged(found),
         commits=(),
-        seconds=time.perf_counter() - start,
+        seconds=0.0,
     )
 
 

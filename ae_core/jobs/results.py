@@ -212,15 +212,17 @@ class DecodeResult:
 
 @dataclass(frozen=True)
 class Finding:
-    """One damaged or missing object, by its name inside the archive."""
+    """One damaged or missing object, by its name inside the archive; `mendable` where an intact twin exists."""
 
     name: str
     problem: str
+    partition: str | None = None
+    mendable: bool = False
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What verify looked at and found."""
+    """What verify looked at and found; orphans are leftovers of writers that were stopped, and harmless."""
 
     archive: str
     snapshot: int
@@ -228,6 +230,9 @@ class VerifyResult:
     ok: bool
     objects: int
     bytes: int
+    decoded: int
+    orphans: int
+    orphan_bytes: int
     findings: tuple[Finding, ...]
 
 
@@ -239,6 +244,7 @@ class AuditedPartition:
     rows: int
     digest_ok: bool
     worst_ratio: float | None
+    violations: int
     problem: str | None
 
 
@@ -252,10 +258,14 @@ class AuditedColumn:
     rows: int
     nulls: int
     exceptions: int
+    violations: int
     max_error: float | None
     worst_ratio: float | None
     mean_error: float | None
+    rmse: float | None
+    bias: float | None
     exact_share: float | None
+    coder: str
     bytes_before: int
     bytes_after: int
 

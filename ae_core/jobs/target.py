@@ -17,8 +17,8 @@ from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import open_store
 from ae_core.errors import OutputExists, UsageError
-from ae_core.records import TableInfo, read_table_info
 from ae_core.policy import Policy
+from ae_core.records import TableInfo, read_table_info
 
 
 def writer_name() -> str:

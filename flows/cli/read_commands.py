@@ -78,7 +78,6 @@ def show(
     Example: latentlake show flights.archive month=3
     """
     from ae_core.jobs.listing import show_partition
-
     from flows.cli.certificates import print_certificate
 
     detail = show_partition(archive, partition, snapshot=snapshot)
@@ -139,7 +138,6 @@ def decode(
 def verify(
     archive: options.Archive,
     deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the certificates.")] = False,
-    snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -150,7 +148,7 @@ def verify(
     from ae_core.jobs.verify import verify as verify_archive
 
     with progress_bar() as progress:
-        result = verify_archive(archive, deep=deep, snapshot=snapshot, threads=threads, progress=progress)
+        result = verify_archive(archive, deep=deep, threads=threads, progress=progress)
     if json:
         print_json(result)
     else:
@@ -184,7 +182,6 @@ def audit(
     Example: latentlake audit flights.archive --lake flights --html audit.html
     """
     from ae_core.jobs.audit import audit as audit_archive
-
     from flows.cli.certificates import print_audit
 
     with progress_bar() as progress:

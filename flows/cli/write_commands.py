@@ -76,12 +76,12 @@ def compress(
 
 
 def _run_flow(request: CompressRequest) -> CompressResult:
-    from ae_core.jobs.plan import nothing_to_do
+    from ae_core.jobs.plan import nothing_to_do, survey
 
     # asked before Prefect starts: bad input and a second run answer at once
-    idle = nothing_to_do(request)
-    if idle is not None:
-        return idle
+    found = survey(request)
+    if not found.due:
+        return nothing_to_do(request, found)
     from flows.server import prepare_prefect
 
     note("starting Prefect ...")

@@ -1,0 +1,176 @@
+"""What was lost, proved: decode, compare with the recorded digests, or measure afresh against the originals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+
+from ae_core.archive.digest import PartitionDigest
+from ae_core.columns import check_block
+from ae_core.dataset import Partition, open_archive
+from ae_core.errors import LakeError, LatentlakeError, OutputExists
+from ae_core.jobs.page import write_page
+from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.results import AuditedColumn, AuditedPartition, AuditResult
+from ae_core.jobs.verify import rebuilt_digest
+from ae_core.lake import LakePartition, file_sha256, list_partitions, read_blocks
+from ae_core.report.certificate import Certificate
+from ae_core.report.losses import LossAccumulator
+from ae_core.report.records import TableDetail
+from ae_core.report.summary import ColumnSummary, summarise
+from ae_core.selection import Where
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One partition's audit: its certificate (measured afresh where originals were at hand) and page data."""
+
+    result: AuditedPartition
+    certificate: Certificate
+    detail: TableDetail | None
+
+
+def audit(
+    archive: str,
+    *,
+    lake: str | None = None,
+    html: str | None = None,
+    expect_head: str | None = None,
+    where: Where = None,
+    snapshot: int | None = None,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> AuditResult:
+    """Decode the chosen partitions and prove the losses that their certificates state.
+
+    Without `lake` the digest of what is decoded has to be the recorded one: decoding is bit-exact, so equal digests
+    re-prove the recorded losses. With `lake` every cell is measured against its original.
+
+    Raises
+    ------
+    UsageError
+        When a partition, the lake or the archive is not there, or `html` exists.
+    Corrupt
+        When the archive cannot be opened or its head is not `expect_head`.
+    """
+    if html is not None and Path(html).exists():
+        raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
+    source = open_archive(archive, snapshot=snapshot, expect_head=expect_head)
+    partitions = source.partitions(where)
+    originals = {} if lake is None else _originals(lake, partitions)
+    audited = []
+    for done, partition in enumerate(partitions):
+        progress("audit", done, len(partitions))
+        audited.append(_audit(partition, originals.get(partition.id), threads))
+    progress("audit", len(partitions), len(partitions))
+    if html is not None:
+        details = {one.certificate.partition: one.detail for one in audited if one.detail is not None}
+        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where)
+    summary = summarise([one.certificate for one in audited], {}).columns if audited else ()
+    return AuditResult(
+        archive=source.url,
+        snapshot=source.snapshot,
+        head_sha256=source.head_sha256,
+        ok=all(one.result.problem is None for one in audited),
+        measured="digest" if lake is None else "originals",
+        partitions=tuple(one.result for one in audited),
+        columns=tuple(_column(column) for column in summary),
+        html=html,
+        not_in_lake=tuple(p.id for p in partitions if p.id not in originals) if lake is not None else (),
+    )
+
+
+def _originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakePartition]:
+    found = {partition.id: partition for partition in list_partitions(lake)}
+    wanted = {partition.id for partition in partitions}
+    if partitions and wanted.isdisjoint(found):
+        raise LakeError(f"{lake} holds none of the archived partitions, such as {partitions[0].id}")
+    return {name: partition for name, partition in found.items() if name in wanted}
+
+
+def _audit(partition: Partition, original: LakePartition | None, threads: int) -> Audited:
+    certificate = partition.certificate
+    recorded = partition.manifest.extra.get("detail")
+    detail = TableDetail.from_dict(recorded) if isinstance(recorded, Mapping) else None
+    problem: str | None = None
+    digest = ""
+    try:
+        if original is None:
+            digest = rebuilt_digest(partition, threads=threads)
+        else:
+            digest, certificate, detail = _measure(partition, original, certificate, threads)
+    except LatentlakeError as error:
+        problem = str(error)
+    verdict = certificate.verdict()
+    digest_ok = digest == partition.manifest.digest
+    if problem is None and not digest_ok:
+        problem = "it decodes to other data than was certified"
+    if problem is None and not verdict.passed:
+        problem = str(verdict)
+    exact = all(bound.exact for bound in partition.bounds.values())
+    ratio = None if exact else verdict.worst_ratio
+    return Audited(
+        AuditedPartition(partition.id, partition.rows, digest_ok, ratio, verdict.outside, problem), certificate, detail
+    )
+
+
+def _measure(
+    partition: Partition, original: LakePartition, certificate: Certificate, threads: int
+) -> tuple[str, Certificate, TableDetail]:
+    """Digest of what is decoded, and the certificate with the losses as they are measured now.
+
+    Raises
+    ------
+    LakeError
+        When the originals are no longer the files that were compressed.
+    BoundViolated
+        When a cell is outside its bound.
+    """
+    recorded = {source.name: source.sha256 for source in partition.manifest.sources}
+    for file in original.files:
+        if recorded.get(file.name) != file_sha256(original, file):
+            raise LakeError(f"{original.path_of(file)} is not the file that was compressed: compress it again")
+    digest = PartitionDigest(partition.schema)
+    losses = LossAccumulator(partition.schema, partition.bounds)
+    for before, after in zip_longest(read_blocks(original), partition.blocks(threads=threads)):
+        if before is None or after is None:
+            raise LakeError(f"{original.id}: the originals have another number of rows than were compressed")
+        check_block(partition.table.policy, before, after)
+        digest.add(after)
+        losses.add(before, after)
+    measured = losses.finish({column.name: column.coded.exceptions for column in certificate.columns})
+    columns = tuple(replace(column, loss=measured.column(column.name)) for column in certificate.columns)
+    return digest.hexdigest(), replace(certificate, columns=columns), measured.detail
+
+
+def _column(column: ColumnSummary) -> AuditedColumn:
+    loss = column.loss
+    return AuditedColumn(
+        name=loss.name,
+        type=loss.type,
+        bound=bound_text(loss.bound.kind, loss.bound.value),
+        rows=loss.rows,
+        nulls=loss.nulls,
+        exceptions=loss.exceptions,
+        violations=loss.outside,
+        max_error=loss.max_error,
+        worst_ratio=loss.max_ratio,
+        mean_error=loss.mean_error,
+        rmse=loss.rmse,
+        bias=loss.bias,
+        exact_share=loss.exact_share,
+        coder=column.coded.coder,
+        bytes_before=column.coded.before,
+        bytes_after=column.coded.after,
+    )
+
+
+def bound_text(kind: str, value: str | None) -> str:
+    """A recorded bound as a person reads it."""
+    if value is None:
+        return kind
+    numerator, _, denominator = value.partition("/")
+    number = int(numerator) / int(denominator or 1)
+    return f"{'±' if kind == 'abs' else '±relative '}{number:.4g}"

@@ -1,0 +1,192 @@
+"""Finished partitions in batches: verified together in one fresh process, then made visible by one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ae_core.archive.commit import append
+from ae_core.archive.log import open_archive, read_state
+from ae_core.archive.stage import Proposal, put_report
+from ae_core.errors import Corrupt, LakeError, NotCommitted
+from ae_core.jobs import verify_worker
+from ae_core.jobs.encode import Staged, versions
+from ae_core.jobs.prepare import Prepared
+from ae_core.jobs.results import PartitionOutcome
+from ae_core.jobs.target import writer_name
+from ae_core.jobs.verify_worker import PartitionProof, VerifyRequest
+from ae_core.lake import refresh
+
+VERIFY_SECONDS = 6 * 3600.0
+"""A verifying process that has not answered by then is taken for hung."""
+
+
+@dataclass
+class Batcher:
+    """Collects staged partitions until a commit is due: enough of them, or enough time since the last commit."""
+
+    partitions: int
+    seconds: float
+    waiting: list[Staged] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+    def add(self, staged: Staged) -> list[Staged]:
+        """The batch that is due now; empty while there is none."""
+        self.waiting.append(staged)
+        due = len(self.waiting) >= self.partitions or time.monotonic() - self.since >= self.seconds
+        return self.flush() if due else []
+
+    def flush(self) -> list[Staged]:
+        """All that wait."""
+        batch, self.waiting = self.waiting, []
+        self.since = time.monotonic()
+        return batch
+
+
+def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0) -> list[PartitionOutcome]:
+    """Verify the staged partitions in a fresh process and commit those that keep every promise.
+
+    Returns one outcome per partition: "compressed" with the number of the commit, or "failed" with the reason.
+
+    Raises
+    ------
+    NotCommitted, StoreUnsafe
+        When the commit did not land; what is staged is invisible and harmless.
+    """
+    proofs = prove_apart(prepared, batch, threads=threads)
+    good, outcomes = [], []
+    for staged, proof in zip(batch, proofs, strict=True):
+        problem = proof.problem or _changed_since(staged)
+        if problem is None:
+            good.append((staged, proof))
+        else:
+            outcomes.append(PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows))
+    if good:
+        number = _append(prepared, [staged for staged, _ in good], [proof for _, proof in good])
+        outcomes += [
+            PartitionOutcome(
+                partition=staged.source.id,
+                action="compressed",
+                reason="",
+                rows=staged.rows,
+                source_bytes=staged.source.size,
+                archive_bytes=staged.archive_bytes,
+                worst_ratio=staged.worst_ratio,
+                commit=number,
+                seconds=staged.seconds,
+            )
+            for staged, _ in good
+        ]
+    return outcomes
+
+
+def prove_apart(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0) -> list[PartitionProof]:
+    """What a fresh process with cold caches finds in the staged partitions, one proof for each, in their order.
+
+    Raises
+    ------
+    NotCommitted
+        When the process dies or gives no answer.
+    Corrupt
+        When what it read from the store is damaged.
+    """
+    request = VerifyRequest(
+        archive=prepared.archive,
+        proposal=_proposal(batch).to_json(),
+        sources=tuple(staged.source for staged in batch),
+        threads=threads,
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", verify_worker.__name__],
+            input=TypeAdapter(VerifyRequest).dump_json(request),
+            capture_output=True,
+            env=_fresh_environment(),
+            timeout=VERIFY_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotCommitted("the verifying process gave no answer; nothing was committed, run again") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+        kind = Corrupt if done.returncode == Corrupt.exit_code else NotCommitted
+        raise kind(f"the verifying process ended with {done.returncode} and said: {said[-1]}; nothing was committed")
+    proofs = TypeAdapter(list[PartitionProof]).validate_python(json.loads(done.stdout)["proofs"])
+    if [proof.partition for proof in proofs] != [staged.source.id for staged in batch]:
+        raise NotCommitted("the verifying process answered about other partitions; nothing was committed")
+    return proofs
+
+
+def operation_key(prepared: Prepared, uid: str, batch: Sequence[Staged], replaced: Mapping[str, str]) -> str:
+    """Names what the commit does: these sources, encoded with this model and policy, in place of what was there.
+
+    Without `replaced` (partition -> SHA-256 of the manifest that it has so far), a source that changes and changes
+    back would be taken for done.
+    """
+    parts = sorted(
+        [
+            staged.source.id,
+            replaced.get(staged.source.id, ""),
+            [[file.name, file.size, file.token] for file in staged.source.files],
+        ]
+        for staged in batch
+    )
+    text = json.dumps([uid, prepared.table, prepared.model, parts], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _append(prepared: Prepared, batch: Sequence[Staged], proofs: Sequence[PartitionProof]) -> int:
+    archive = open_archive(prepared.archive)
+    report = put_report(
+        archive,
+        {
+            "kind": "verification",
+            "partitions": [
+                {"digest": p.digest, "outside": p.outside, "partition": p.partition, "rows": p.rows} for p in proofs
+            ],
+            "versions": versions(),
+        },
+    )
+    proposal = _proposal(batch) + Proposal(report=report)
+    before = read_state(archive, number=prepared.since).partitions if prepared.since >= 0 else {}
+    replaced = {partition: ref.sha256 for partition, ref in before.items()}
+    done = append(
+        archive,
+        lambda _: proposal,
+        op_key=operation_key(prepared, archive.marker.archive, batch, replaced),
+        since=prepared.since,
+        writer=writer_name(),
+        note="compress",
+    )
+    return done.number
+
+
+def _proposal(batch: Sequence[Staged]) -> Proposal:
+    return reduce(add, (Proposal.from_json(staged.proposal) for staged in batch), Proposal())
+
+
+def _changed_since(staged: Staged) -> str | None:
+    """The third look at the source, after everything else and just before the commit."""
+    try:
+        now = refresh(staged.source)
+    except LakeError as error:
+        return str(error)
+    return None if now == staged.source else "the source changed after it was read; run again"
+
+
+def _fresh_environment() -> dict[str, str]:
+    """The caller's environment, with this very library first on the path."""
+    root = str(Path(__file__).absolute().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path}

@@ -1,0 +1,155 @@
+"""Partitions back as Parquet files in the lake's own layout, with a report of what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from ae_core.dataset import Archive, BlockTask, Layer, Partition, open_archive
+from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
+from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.results import DecodedPartition, DecodeResult, WrittenFile
+from ae_core.records import file_path
+from ae_core.report.certificate import ColumnCertificate
+from ae_core.selection import RowRange, Where, parse_rows
+from ae_core.threads import ordered_map
+
+
+def decode(
+    archive: str,
+    out: str,
+    *,
+    where: Where = None,
+    columns: Sequence[str] | None = None,
+    rows: str | tuple[int, int] | RowRange | None = None,
+    layer: str = "bounded",
+    snapshot: int | None = None,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> DecodeResult:
+    """Write the chosen partitions, columns and rows to the new folder `out`.
+
+    Files have the names and row counts of the originals, cut to the chosen rows; files without a chosen row are left
+    out. `_loss.json` beside them and the Parquet field metadata state layer, bound and measured errors. The folder
+    appears whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        When something asked for is not there; `OutputExists` when `out` is there already.
+    Corrupt
+        When stored bytes are missing or changed: no file is left behind.
+    """
+    start = time.perf_counter()
+    source = open_archive(archive, snapshot=snapshot)
+    chosen = parse_rows(rows)
+    kind = cast("Layer", layer)  # schema_of refuses any other text
+    partitions = source.partitions(where)
+    for partition in partitions:
+        partition.schema_of(columns, kind)
+    with new_folder(out) as folder:
+        written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
+        left_out = tuple(dict.fromkeys(name for partition in partitions for name in partition.left_out(kind)))
+        write_json(folder / LOSS_FILE, _loss_report(source, partitions, columns, kind, left_out))
+    return DecodeResult(
+        archive=source.url,
+        out=out,
+        snapshot=source.snapshot,
+        layer=layer,
+        rows=sum(partition.rows for partition in written),
+        partitions=tuple(written),
+        left_out=() if columns is not None else left_out,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _write(
+    source: Archive,
+    partitions: Sequence[Partition],
+    folder: Path,
+    columns: Sequence[str] | None,
+    rows: RowRange,
+    layer: Layer,
+    threads: int,
+    progress: Progress,
+) -> list[DecodedPartition]:
+    """Decode the blocks of all partitions in threads and write them in order."""
+    tasks = [partition.tasks(columns=columns, rows=rows, layer=layer) for partition in partitions]
+    tables = ordered_map(BlockTask.run, (task for group in tasks for task in group), threads=threads)
+    total, done = sum(map(len, tasks)), 0
+    written = []
+    for partition, group in zip(partitions, tasks, strict=True):
+        losses = column_losses(source, partition, layer)
+        writer = PartitionWriter(folder, _files(partition, rows), losses)
+        if not group:
+            writer.write(partition.schema_of(columns, layer).empty_table())
+        for _ in group:
+            writer.write(next(tables))
+            done += 1
+            progress("decode", done, total)
+        files = writer.close()
+        written.append(DecodedPartition(partition.id, sum(file.rows for file in files), files))
+    return written
+
+
+def _files(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
+    manifest = partition.manifest
+    names = [
+        WrittenFile(file_path(manifest.keys, partition.id, source.name), source.rows) for source in manifest.sources
+    ]
+    return slice_files(names, *rows.clip(partition.rows))
+
+
+def column_losses(source: Archive, partition: Partition, layer: Layer) -> dict[str, ColumnLoss]:
+    """What the metadata of each decoded column states; previews have no bound."""
+    bounds = partition.bounds
+    losses = {}
+    for column in partition.certificate.columns:
+        worst, mean = _errors(column, layer)
+        losses[column.name] = ColumnLoss(
+            layer=layer,
+            bound=str(bounds[column.name]) if layer == "bounded" else "none",
+            max_error=worst,
+            mean_error=mean,
+            archive=source.uid,
+            snapshot=source.snapshot,
+        )
+    return losses
+
+
+def _errors(column: ColumnCertificate, layer: Layer) -> tuple[float | None, float | None]:
+    if layer == "bounded":
+        return column.loss.max_error, column.loss.mean_error
+    return (None, None) if column.preview is None else (column.preview.max_error, column.preview.mean_error)
+
+
+def _loss_report(
+    source: Archive,
+    partitions: Sequence[Partition],
+    columns: Sequence[str] | None,
+    layer: Layer,
+    left_out: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "archive": source.uid,
+        "snapshot": source.snapshot,
+        "head_sha256": source.head_sha256,
+        "layer": layer,
+        "guarantee": "every cell within its bound" if layer == "bounded" else "none: measured errors of a preview",
+        "left_out": list(left_out),
+        "partitions": [
+            {
+                "partition": partition.id,
+                "rows": partition.rows,
+                "digest": partition.manifest.digest,
+                "columns": {
+                    name: {"bound": loss.bound, "max_error": loss.max_error, "mean_error": loss.mean_error}
+                    for name, loss in column_losses(source, partition, layer).items()
+                    if name not in left_out and (columns is None or name in columns)
+                },
+            }
+            for partition in partitions
+        ],
+    }

@@ -1,0 +1,263 @@
+"""One partition: read, encode, measured, and staged in the archive under names that nobody else can pick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+import pyarrow as pa
+
+from ae_core import pipeline
+from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.format import Manifest
+from ae_core.archive.format import SourceFile as RecordedFile
+from ae_core.archive.log import open_archive
+from ae_core.archive.names import partition_folder
+from ae_core.archive.stage import put_layers, put_partition
+from ae_core.columns import check_block
+from ae_core.dataset import preview_names
+from ae_core.errors import SourceChanging
+from ae_core.jobs.prepare import Prepared, load_codec, load_table
+from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.sampling import row_counts
+from ae_core.lake import LakePartition, file_sha256, read_blocks, refresh, schema
+from ae_core.records import TableInfo, own_schema
+from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
+from ae_core.report.losses import LossAccumulator
+from ae_core.threads import ordered_map
+
+READ_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A partition that lies in the archive, complete and invisible until a commit names it.
+
+    `proposal` is JSON (`ae_core.archive.stage.Proposal`), so that it may travel to the process that verifies it.
+    """
+
+    source: LakePartition
+    proposal: str
+    rows: int
+    archive_bytes: int
+    worst_ratio: float | None
+    seconds: float
+
+
+def encode_partition(
+    prepared: Prepared, partition: LakePartition, *, threads: int = 0, progress: Progress = silent
+) -> Staged:
+    """Encode a partition and stage its layers, manifest and certificate.
+
+    The source is read again, at most three times in all, when its version tokens differ before and after.
+
+    Raises
+    ------
+    SourceChanging
+        When the source changed each time.
+    BoundViolated
+        When a rebuilt cell is outside its bound: nothing of the partition can be committed.
+    """
+    start = time.perf_counter()
+    codec, info = load_codec(prepared.archive, prepared.model), load_table(prepared.archive, prepared.table)
+    for _ in range(READ_ATTEMPTS):
+        before = refresh(partition)
+        encoded = _Encoder(codec, info, before, threads, progress).run()
+        sources = _sources(before)
+        if refresh(partition) == before:
+            return _stage(prepared, info, codec, before, encoded, sources, start)
+    raise SourceChanging(
+        f"{partition.lake}: {partition.id} changed each of the {READ_ATTEMPTS} times it was read: "
+        "compress it once its writer is done"
+    )
+
+
+@dataclass
+class _Encoded:
+    """What came of the blocks of a partition, in their order."""
+
+    block_rows: list[int] = field(default_factory=list)
+    latents: list[bytes] = field(default_factory=list)
+    residuals: list[bytes] = field(default_factory=list)
+    before: dict[str, int] = field(default_factory=dict)
+    after: dict[str, int] = field(default_factory=dict)
+    exceptions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block, its bytes, and what they decode to."""
+
+    original: pa.Table
+    encoded: pipeline.EncodedBlock
+    rebuilt: pa.Table
+    preview: pa.Table | None
+
+
+class _Encoder:
+    """Encodes the blocks in threads and measures them in order."""
+
+    def __init__(
+        self, codec: pipeline.Codec, info: TableInfo, partition: LakePartition, threads: int, progress: Progress
+    ) -> None:
+        self._codec = codec
+        self._info = info
+        self._partition = partition
+        self._threads = threads
+        self._progress = progress
+        self.schema = schema(partition)
+        self.result = _Encoded()
+        self.digest = PartitionDigest(self.schema)
+        self.losses = LossAccumulator(self.schema, info.policy.bounds)
+        kept = set(preview_names(codec))
+        self._previewed = [column.name for column in self.schema if column.name in kept]
+        shown = pa.schema([column for column in self.schema if column.name in kept])
+        self.preview_losses = LossAccumulator(shown, {}) if self._previewed else None
+
+    def run(self) -> _Encoder:
+        total = sum(row_counts(self._partition))
+        done = 0
+        for block in ordered_map(self._encode, read_blocks(self._partition), threads=self._threads):
+            self._add(block)
+            done += block.original.num_rows
+            self._progress(self._partition.id, done, total)
+        return self
+
+    def _encode(self, table: pa.Table) -> _Block:
+        rows = table.num_rows
+        encoded = pipeline.encode_block(self._codec, table)
+        rebuilt = pipeline.decode_block(self._codec, encoded.latents, encoded.residuals, rows)
+        check_block(self._info.policy, table, rebuilt)
+        preview = None
+        if self._previewed:
+            preview = pipeline.preview_block(self._codec, encoded.latents, rows, self._previewed)
+        return _Block(table, encoded, rebuilt, preview)
+
+    def _add(self, block: _Block) -> None:
+        result = self.result
+        result.block_rows.append(block.original.num_rows)
+        result.residuals.append(block.encoded.residuals)
+        if block.encoded.latents is not None:
+            result.latents.append(block.encoded.latents)
+        for name in self.schema.names:
+            _count(result.before, name, block.original.column(name).nbytes)
+            _count(result.after, name, block.encoded.column_bytes.get(name, 0))
+            _count(result.exceptions, name, block.encoded.exceptions.get(name, 0))
+        self.digest.add(block.rebuilt)
+        self.losses.add(block.original, block.rebuilt)
+        if self.preview_losses is not None and block.preview is not None:
+            self.preview_losses.add(block.original, block.preview)
+
+
+def _count(counts: dict[str, int], name: str, more: int) -> None:
+    counts[name] = counts.get(name, 0) + more
+
+
+def _sources(partition: LakePartition) -> tuple[RecordedFile, ...]:
+    """The files of the partition as the manifest records them."""
+    return tuple(
+        RecordedFile(
+            name=file.name,
+            rows=rows,
+            size=file.size,
+            token=file.token,
+            mtime="" if file.mtime is None else repr(file.mtime),
+            sha256=file_sha256(partition, file),
+        )
+        for file, rows in zip(partition.files, row_counts(partition), strict=True)
+    )
+
+
+def _stage(
+    prepared: Prepared,
+    info: TableInfo,
+    codec: pipeline.Codec,
+    partition: LakePartition,
+    encoder: _Encoder,
+    sources: tuple[RecordedFile, ...],
+    start: float,
+) -> Staged:
+    archive = open_archive(prepared.archive)
+    encoded = encoder.result
+    payloads = {"residuals": encoded.residuals}
+    if codec.network is not None:
+        payloads = {"latents": encoded.latents, **payloads}
+    folder = partition_folder(partition.id)
+    layers = put_layers(archive, folder, payloads)
+    sizes = {layer.layer: layer.file.length for layer in layers}
+    certificate = _certificate(prepared, codec, partition, encoder, sizes, time.perf_counter() - start)
+    manifest = Manifest(
+        archive=archive.marker.archive,
+        partition=partition.id,
+        keys=dict(partition.keys),
+        table=prepared.table,
+        model=prepared.model,
+        block_rows=tuple(encoded.block_rows),
+        layers=layers,
+        sources=sources,
+        digest=certificate.digest,
+        certificate=certificate.to_dict(),
+        versions=versions(),
+        no_latents_reason=codec.no_latents_reason,
+        extra={**own_schema(encoder.schema, info.schema), "detail": encoder.losses.finish().detail.to_dict()},
+    )
+    proposal = put_partition(archive, folder, manifest)
+    stored = sum(change.manifest.length for change in proposal.changes if change.manifest is not None)
+    verdict = certificate.verdict()
+    return Staged(
+        source=partition,
+        proposal=proposal.to_json(),
+        rows=manifest.rows,
+        archive_bytes=sum(sizes.values()) + stored,
+        worst_ratio=None if all(bound.exact for bound in info.policy.bounds.values()) else verdict.worst_ratio,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _certificate(
+    prepared: Prepared,
+    codec: pipeline.Codec,
+    partition: LakePartition,
+    encoder: _Encoder,
+    sizes: Mapping[str, int],
+    seconds: float,
+) -> Certificate:
+    encoded = encoder.result
+    coded = {
+        column.name: CodedColumn(
+            coder=column.coder,
+            reason=column.reason,
+            before=encoded.before.get(column.name, 0),
+            streams={column.coder: encoded.after.get(column.name, 0)},
+            exceptions=encoded.exceptions.get(column.name, 0),
+        )
+        for column in codec.plan.columns
+    }
+    preview = encoder.preview_losses
+    return certify(
+        partition.id,
+        encoder.losses.finish(encoded.exceptions),
+        coded=coded,
+        digest=encoder.digest.hexdigest(),
+        arrow=sum(encoded.before.values()),
+        parquet=partition.size,
+        stored=StoredBytes(latents=sizes.get("latents", 0), residuals=sizes.get("residuals", 0)),
+        preview=None if preview is None else preview.finish(),
+        latent_dim=0 if codec.network is None else codec.network.latent_dims,
+        no_latents=codec.no_latents_reason,
+        model=prepared.model,
+        seconds={"encode": seconds},
+    )
+
+
+def versions() -> dict[str, str]:
+    """Releases that a partition was written with."""
+    found = {}
+    for name in ("latentlake", "pyarrow", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,179 @@
+"""What an archive holds: its partitions, one partition in detail, its commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
+from ae_core.archive.log import Logged
+from ae_core.archive.names import MARKER
+from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.errors import UsageError
+from ae_core.jobs.results import (
+    FileListing,
+    Listing,
+    Log,
+    LoggedCommit,
+    ModelListing,
+    PartitionDetail,
+    PartitionListing,
+    Totals,
+)
+from ae_core.records import file_path, layer_sizes, select_manifests, source_bytes
+from ae_core.report.certificate import Certificate
+from ae_core.selection import Where
+
+
+def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) -> Listing:
+    """The partitions of a snapshot with their sizes; totals count every byte that the snapshot refers to.
+
+    Raises
+    ------
+    UsageError, Corrupt
+    """
+    found = open_snapshot(url, number=snapshot)
+    manifests = select_manifests(found, where)
+    return Listing(
+        archive=found.archive.store.url,
+        snapshot=found.number,
+        head_sha256=found.sha256,
+        partitions=tuple(_row(found, manifest) for manifest in manifests),
+        models=_models(found),
+        totals=_totals(found, manifests),
+    )
+
+
+def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> PartitionDetail:
+    """Everything that a snapshot records about one partition.
+
+    Raises
+    ------
+    UsageError
+        When there is no such partition; the message names some that there are.
+    """
+    found = open_snapshot(url, number=snapshot)
+    if partition not in found.state.partitions:
+        some = ", ".join(found.partitions[:12]) or "none"
+        raise UsageError(f"{url}: no partition {partition!r}; there are: {some}")
+    manifest = found.manifest(partition)
+    return PartitionDetail(
+        archive=found.archive.store.url,
+        snapshot=found.number,
+        partition=partition,
+        rows=manifest.rows,
+        layers=layer_sizes(manifest),
+        files=tuple(
+            FileListing(file_path(manifest.keys, partition, source.name), source.rows, source.size, source.sha256)
+            for source in manifest.sources
+        ),
+        model=manifest.model or "",
+        no_latents_reason=manifest.no_latents_reason,
+        certificate=dict(manifest.certificate),
+    )
+
+
+def archive_log(url: str) -> Log:
+    """The commits of an archive, newest first.
+
+    Raises
+    ------
+    UsageError, Corrupt
+    """
+    found = open_snapshot(url)
+    return Log(
+        archive=found.archive.store.url,
+        commits=tuple(_logged(found, logged) for logged in reversed(found.state.commits)),
+    )
+
+
+def worst_ratio(manifest: Manifest) -> float | None:
+    """Largest error over bound that the partition's certificate states; None where every column is exact."""
+    certificate = Certificate.from_dict(manifest.certificate)
+    if all(column.loss.bound.kind == "exact" for column in certificate.columns):
+        return None
+    return certificate.verdict().worst_ratio
+
+
+def _row(snapshot: Snapshot, manifest: Manifest) -> PartitionListing:
+    sizes = layer_sizes(manifest)
+    ref = snapshot.state.partitions[manifest.partition]
+    sources = source_bytes(manifest)
+    return PartitionListing(
+        partition=manifest.partition,
+        keys=dict(manifest.keys),
+        rows=manifest.rows,
+        files=len(manifest.sources),
+        source_bytes=sources,
+        layers=sizes,
+        manifest_bytes=ref.length,
+        ratio=(sum(sizes.values()) + ref.length) / max(1, sources),
+        worst_ratio=worst_ratio(manifest),
+        commit=_commit_of(snapshot.state.commits, manifest.partition, ref),
+    )
+
+
+def _commit_of(commits: Iterable[Logged], partition: str, ref: ObjectRef) -> int:
+    numbers = [
+        logged.commit.number
+        for logged in commits
+        if any(change.partition == partition and change.manifest == ref for change in logged.commit.changes)
+    ]
+    return numbers[-1]
+
+
+def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
+    return tuple(
+        ModelListing(ref.sha256, ref.length, len(ref.names))
+        for ref in snapshot.state.shared.values()
+        if ref.kind == "model"
+    )
+
+
+def _totals(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
+    """Every byte that the snapshot needs, partitions not selected left out."""
+    latents = sum(layer_sizes(manifest).get("latents", 0) for manifest in manifests)
+    residuals = sum(sum(layer_sizes(manifest).values()) for manifest in manifests) - latents
+    shared = dict.fromkeys(("model", "table"), 0)
+    for ref in snapshot.state.shared.values():
+        shared[ref.kind] += ref.length * len(ref.names)
+    metadata = sum(snapshot.state.partitions[manifest.partition].length for manifest in manifests)
+    metadata += sum(logged.length + _report_bytes(logged.commit) for logged in snapshot.state.commits)
+    metadata += (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
+    return Totals(
+        rows=sum(manifest.rows for manifest in manifests),
+        source_bytes=sum(map(source_bytes, manifests)),
+        latents=latents,
+        residuals=residuals,
+        models=shared["model"],
+        metadata=metadata,
+        archive_bytes=latents + residuals + shared["model"] + metadata,
+    )
+
+
+def _report_bytes(commit: Commit) -> int:
+    return 0 if commit.report is None else commit.report.length
+
+
+def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
+    commit = logged.commit
+    added = logged.length + _report_bytes(commit) + sum(ref.length * len(ref.names) for ref in commit.shared)
+    for change in commit.changes:
+        if change.manifest is not None:
+            added += change.manifest.length + sum(_layers_of(snapshot, change.manifest))
+    return LoggedCommit(
+        n=commit.number,
+        sha256=logged.sha256,
+        time=commit.time,
+        writer=commit.writer,
+        message=commit.note,
+        partitions=tuple(change.partition for change in commit.changes),
+        models=tuple(ref.sha256 for ref in commit.shared if ref.kind == "model"),
+        bytes=added,
+    )
+
+
+def _layers_of(snapshot: Snapshot, ref: ObjectRef) -> list[int]:
+    """Sizes of the layers of an older or newer version of a partition."""
+    store = snapshot.archive.store
+    manifest = read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name)
+    return list(layer_sizes(manifest).values())

@@ -1,0 +1,115 @@
+"""The fresh process that decodes what is staged before it is committed: `python -m ae_core.jobs.verify_worker`.
+
+It reads one request (JSON) from stdin, opens the staged manifests in the store by name and SHA-256 with the public
+reader, decodes every block, and compares it with the source read anew: rows, schema, and every cell against its
+bound, in exact arithmetic. The answer is one JSON document on stdout. Nothing of the process that encoded is shared,
+and torch is never imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from pydantic import TypeAdapter
+
+from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.reader import open_snapshot
+from ae_core.archive.stage import Proposal
+from ae_core.columns import check_block
+from ae_core.dataset import Archive, Partition
+from ae_core.errors import LatentlakeError
+from ae_core.lake import LakePartition, read_blocks, schema
+from ae_core.report.certificate import Verdict, verdict_of
+from ae_core.report.losses import LossAccumulator
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What to verify: a proposal (JSON) staged in an archive, and the partitions that it was made from."""
+
+    archive: str
+    proposal: str
+    sources: tuple[LakePartition, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class PartitionProof:
+    """What a fresh decode of a partition gave; `problem` is None when it keeps every promise."""
+
+    partition: str
+    rows: int
+    digest: str
+    outside: int
+    worst_ratio: float
+    worst_column: str | None
+    problem: str | None
+
+
+def prove(request: VerifyRequest) -> list[PartitionProof]:
+    """Decode every partition of the proposal and compare it with its source."""
+    staged = open_snapshot(request.archive).with_proposal(Proposal.from_json(request.proposal))
+    archive = Archive(staged)
+    return [_prove(Partition(archive, staged.manifest(s.id)), s, request.threads) for s in request.sources]
+
+
+def _prove(partition: Partition, source: LakePartition, threads: int) -> PartitionProof:
+    digest = PartitionDigest(partition.schema)
+    losses = LossAccumulator(partition.schema, partition.bounds)
+    rows = 0
+    problem = None
+    try:
+        for original, rebuilt in zip_longest(read_blocks(source), partition.blocks(threads=threads)):
+            if original is None or rebuilt is None:
+                problem = "the archive and the source have different numbers of rows"
+                break
+            rows += original.num_rows
+            check_block(partition.table.policy, original, rebuilt)
+            digest.add(rebuilt)
+            losses.add(original, rebuilt)
+        if not partition.schema.equals(schema(source), check_metadata=True):
+            problem = "the schema is not that of the source"
+    except LatentlakeError as error:
+        problem = str(error)
+    measured = verdict_of(list(losses.finish().columns))
+    return PartitionProof(
+        partition=partition.id,
+        rows=rows,
+        digest=digest.hexdigest(),
+        outside=measured.outside,
+        worst_ratio=measured.worst_ratio,
+        worst_column=measured.worst_column,
+        problem=problem or _disagreement(partition, rows, digest.hexdigest(), measured),
+    )
+
+
+def _disagreement(partition: Partition, rows: int, digest: str, measured: Verdict) -> str | None:
+    """Where the manifest and its certificate state other things than were found here."""
+    recorded = partition.certificate.verdict()
+    if measured.outside:
+        return f"{measured.outside} cells are outside their bounds"
+    if digest != partition.manifest.digest or rows != partition.rows:
+        return "it decodes to other data here than where it was encoded"
+    if measured.worst_ratio != recorded.worst_ratio:
+        return f"the certificate states a worst error/bound of {recorded.worst_ratio}, found {measured.worst_ratio}"
+    return None
+
+
+def main() -> int:
+    """Answer the request on stdin; the exit code is that of the first error, 0 when an answer was given."""
+    request = TypeAdapter(VerifyRequest).validate_json(sys.stdin.buffer.read())
+    try:
+        proofs = prove(request)
+    except LatentlakeError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    document = {"proofs": TypeAdapter(list[PartitionProof]).dump_python(proofs), "torch": "torch" in sys.modules}
+    sys.stdout.write(json.dumps(document))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

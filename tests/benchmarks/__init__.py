@@ -1,0 +1,1 @@
+"""What the archive is measured against, and how (make bench)."""

@@ -197,6 +197,43 @@ class _Side:
         self.distinct.add(*hashed_numbers(numbers))
 
 
+class _ErrorCounts:
+    """Histogram of rebuilt minus original between the bounds.
+
+    Whole numbers under an absolute bound are counted in bins of an odd number of whole steps around 0, so that no
+    bin holds more levels than its neighbours; other errors in equal bins of error over bound.
+    """
+
+    def __init__(self, arrow_type: pa.DataType, bound: BoundRecord) -> None:
+        self.step = self.limit = 0
+        unit = Fraction(10) ** -arrow_type.scale if pa.types.is_decimal(arrow_type) else Fraction(1)
+        self._unit = float(unit)
+        value = bound.fraction
+        whole = 0 if value is None else math.floor(value / unit)
+        if bound.kind == "abs" and not pa.types.is_floating(arrow_type) and 0 < whole < 2**50:
+            self.limit = whole
+            self.step = 2 * ((2 * whole + 1) // (2 * ERROR_BINS)) + 1
+            self.counts = np.zeros(2 * self._place(whole) + 1, np.int64)
+        else:
+            self.counts = np.zeros(ERROR_BINS, np.int64)
+
+    def _place(self, whole: int) -> int:
+        return (whole + self.step // 2) // self.step
+
+    def add_zeros(self, n: int) -> None:
+        self.counts[len(self.counts) // 2] += n
+
+    def add(self, difference: np.ndarray, ratio: np.ndarray) -> None:
+        if self.step:
+            steps = np.clip(np.rint(difference / self._unit), -self.limit, self.limit).astype(np.int64)
+            middle = len(self.counts) // 2
+            places = np.sign(steps) * ((np.abs(steps) + self.step // 2) // self.step) + middle
+        else:
+            inner = np.clip(ratio, -1.0, 1.0)
+            places = np.minimum(((inner + 1) * (ERROR_BINS / 2)).astype(np.int64), ERROR_BINS - 1)
+        self.counts += np.bincount(places, minlength=len(self.counts))
+
+
 class _NumberColumn:
     def __init__(self, item: pa.Field, bound: BoundRecord) -> None:
         self.name = item.name
@@ -212,7 +249,7 @@ class _NumberColumn:
         self._absolute = self._square = self._signed = self._sum_change = 0.0
         self._original = _Side()
         self._rebuilt = self._original  # one object for both until the first difference
-        self._errors = np.zeros(ERROR_BINS, np.int64)
+        self._errors = _ErrorCounts(item.type, bound)
         self._worst: list[WorstCell] = []
 
     def add(self, first_row: int, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
@@ -225,7 +262,7 @@ class _NumberColumn:
             self.last = (original, original)
             pairs = int(np.count_nonzero(original.finite))
             self._pairs += pairs
-            self._errors[ERROR_BINS // 2] += pairs
+            self._errors.add_zeros(pairs)
             self._original.add(original)
             if self._rebuilt is not self._original:
                 self._rebuilt.add(original)
@@ -256,9 +293,7 @@ class _NumberColumn:
         come = float(rebuilt.floats()[rebuilt.finite & ~found.pairs].sum())
         self._sum_change += float(found.difference.sum()) + come - gone
         if found.ratio is not None:
-            inner = np.clip(found.ratio[found.pairs], -1.0, 1.0)
-            places = np.minimum(((inner + 1) * (ERROR_BINS / 2)).astype(np.int64), ERROR_BINS - 1)
-            self._errors += np.bincount(places, minlength=ERROR_BINS)
+            self._errors.add(found.difference[found.pairs], found.ratio[found.pairs])
 
     def _note_worst(self, first_row: int, found: Comparison, before: pa.ChunkedArray, after: pa.ChunkedArray) -> None:
         assert found.ratio is not None
@@ -325,7 +360,9 @@ class _NumberColumn:
         changed = self._rebuilt is not self._original
         return ColumnDetail(
             name=self.name,
-            errors=tuple(int(c) for c in self._errors) if changed and self._value is not None else (),
+            errors=tuple(self._errors.counts.tolist()) if changed and self._value is not None else (),
+            error_step=self._errors.step if changed else 0,
+            error_limit=self._errors.limit if changed else 0,
             histogram=None if self.sensitive or not changed else _paired(self._original.cells, self._rebuilt.cells),
             worst=tuple(
                 WorstCell(c.row, figure(c.ratio, towards="away"), c.error, c.original, c.rebuilt) for c in self._worst

@@ -55,6 +55,7 @@ def render_page(
         number=wording.number,
         change=lambda value: wording.number(value, signed=True),
         percent=wording.percent,
+        at_most=wording.at_most,
         times=wording.times,
     )
     environment.globals.update(bound=wording.bound, unit_of=wording.unit_of, plural=wording.plural)
@@ -214,7 +215,7 @@ def _cards(table: TableSummary) -> list[Card]:
     for column in _lossy(table)[:PLOTTED]:
         loss = column.loss
         errors = values = None
-        if column.errors:
+        if column.errors is not None:
             text = plots.error_histogram(column.errors, wording.bound(loss.bound, loss.type), f"Errors of {loss.name}")
             errors = Markup(text)
         if column.histogram is not None:
@@ -268,4 +269,6 @@ def _pair(partition: str, row: WorstRow, sensitive: Sequence[bool]) -> RowPair:
 def _cell(value: Any) -> str:
     if value is None:
         return "null"
-    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
+    if isinstance(value, (int, float)):
+        return (str(value) if isinstance(value, int) else f"{value:.6g}").replace("-", "−")
+    return str(value)

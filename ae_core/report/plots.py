@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ae_core.report import wording
 from ae_core.report.inputs import DimensionPoint, EpochPoint
-from ae_core.report.records import PairedHistogram
+from ae_core.report.records import ColumnDetail, PairedHistogram
 
 # drawn in stand-ins, which become the page's variables in the SVG
 _INK, _MUTED, _GRID, _FIRST, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -51,15 +51,15 @@ _STYLE = {
 }
 
 
-def error_histogram(errors: Sequence[int], bound: str, label: str) -> str:
-    """Share of cells by signed error over bound, from -bound to +bound."""
-    counts = np.asarray(errors, np.float64)
-    edges = np.linspace(-1, 1, len(counts) + 1)
+def error_histogram(detail: ColumnDetail, bound: str, label: str) -> str:
+    """How often each error occurs, from -bound to +bound; bins hold equally many possible errors, as drawn."""
+    centres, width, weight = _error_bins(detail)
+    counts = np.asarray(detail.errors, np.float64) / weight
     with rc_context(_STYLE):
-        figure, axes = _figure(3.4, 1.6)
-        share = counts / max(counts.sum(), 1)
-        axes.bar(edges[:-1], share, width=np.diff(edges) * 0.86, align="edge", color=_SECOND)
-        axes.set_xlim(-1.06, 1.06)
+        figure, axes = _figure(2.7, 1.5)
+        share = counts / max(float(np.sum(detail.errors)), 1.0)
+        axes.bar(centres, share, width=width * 0.86, color=_SECOND)
+        axes.set_xlim(-1.08, 1.08)
         for edge in (-1, 1):
             axes.axvline(edge, color=_MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
         limit = bound.removeprefix("±") if bound.startswith("±") else "bound"
@@ -71,12 +71,28 @@ def error_histogram(errors: Sequence[int], bound: str, label: str) -> str:
         return _svg(figure, label)
 
 
+def _error_bins(detail: ColumnDetail) -> tuple[np.ndarray, float, np.ndarray]:
+    """Bin centres and width over the bound, and the part of each bin that lies within the bound."""
+    n = len(detail.errors)
+    if not detail.error_step:
+        edges = np.linspace(-1, 1, n + 1)
+        return (edges[1:] + edges[:-1]) / 2, 2 / n, np.ones(n)
+    places = np.arange(n) - n // 2
+    levels = np.full(n, float(detail.error_step))
+    levels[[0, -1]] = detail.error_limit - (n // 2) * detail.error_step + detail.error_step // 2 + 1
+    return (
+        places * detail.error_step / detail.error_limit,
+        detail.error_step / detail.error_limit,
+        levels / detail.error_step,
+    )
+
+
 def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> str:
     """Cumulative share of original cells (area) and rebuilt cells (line) up to each value."""
     width = 2.0**histogram.exponent
     edges = (histogram.start + np.arange(len(histogram.original) + 1)) * width
     with rc_context(_STYLE):
-        figure, axes = _figure(3.4, 1.6)
+        figure, axes = _figure(2.7, 1.5)
         curves = []
         for side, counts in enumerate((histogram.original, histogram.rebuilt)):
             total = max(sum(counts) + histogram.below[side] + histogram.above[side], 1)
@@ -87,7 +103,7 @@ def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> st
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0, 1.03)
         axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-        axes.xaxis.set_major_locator(MaxNLocator(3 if _is_date(arrow_type) else 5))
+        axes.xaxis.set_major_locator(MaxNLocator(2 if _is_date(arrow_type) else 4))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x, arrow_type)))
         axes.grid(axis="y")
         return _svg(figure, label)
@@ -108,7 +124,7 @@ def training_preview(epochs: Sequence[EpochPoint], label: str) -> str:
 def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label: str) -> str:
     """Preview error against latent bytes per row, one point a dimension; the chosen one filled."""
     with rc_context(_STYLE):
-        figure, axes = _figure(5.2, 2.4)
+        figure, axes = _figure(3.6, 2.1)
         ordered = sorted(points, key=lambda p: p.bytes_per_row)
         x, y = [p.bytes_per_row for p in ordered], [p.preview_error for p in ordered]
         axes.plot(x, y, color=_FIRST, alpha=0.55)
@@ -121,6 +137,7 @@ def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label:
         axes.set_ylim(0, max(y) * 1.25)
         axes.margins(x=0.1)
         axes.set_xlabel("latent bytes per row")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.3g} %"))
         axes.grid(axis="y")
@@ -129,7 +146,7 @@ def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label:
 
 def _curves(x: list[float], series: list[list[float]], label: str, tick: object) -> str:
     with rc_context(_STYLE):
-        figure, axes = _figure(3.4, 1.9)
+        figure, axes = _figure(3.6, 2.1)
         marker = "o" if len(x) <= 12 else None
         axes.plot(x, series[0], color=_FIRST, linewidth=2.2, alpha=0.7, marker=marker, markersize=3.4)
         axes.plot(x, series[1], color=_SECOND, linewidth=1.3, marker=marker, markersize=2.6)

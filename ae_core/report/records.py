@@ -134,7 +134,9 @@ class ColumnDetail:
     """What a page shows of a column beyond its figures."""
 
     name: str
-    errors: tuple[int, ...] = ()  # counts of error/bound in ERROR_BINS equal bins over [-1, 1]; empty: nothing to show
+    errors: tuple[int, ...] = ()  # counts of rebuilt minus original, from -bound to +bound; empty: nothing to show
+    error_step: int = 0  # 0: equal bins over [-bound, bound]; else whole steps a bin (odd), the middle bin around 0
+    error_limit: int = 0  # whole steps that the bound allows, where error_step is not 0
     histogram: PairedHistogram | None = None  # None for categories and sensitive columns
     worst: tuple[WorstCell, ...] = ()
     withheld: bool = False

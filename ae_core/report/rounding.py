@@ -9,8 +9,10 @@ from typing import Literal
 DIGITS = 4
 
 
-def figure(value: Fraction | float, *, towards: Literal["nearest", "away", "zero"] = "nearest") -> float:
-    """Value with four significant decimal digits.
+def figure(
+    value: Fraction | float, *, towards: Literal["nearest", "away", "zero"] = "nearest", digits: int = DIGITS
+) -> float:
+    """Value with that many significant decimal digits.
 
     Parameters
     ----------
@@ -26,15 +28,15 @@ def figure(value: Fraction | float, *, towards: Literal["nearest", "away", "zero
     if exact == 0:
         return 0.0
     magnitude = abs(exact)
-    shift = _exponent(magnitude) - (DIGITS - 1)
+    shift = _exponent(magnitude) - (digits - 1)
     scaled = magnitude / Fraction(10) ** shift
     if towards == "away":
-        digits = math.ceil(scaled)
+        whole = math.ceil(scaled)
     elif towards == "zero":
-        digits = math.floor(scaled)
+        whole = math.floor(scaled)
     else:
-        digits = round(scaled)
-    rounded = float(f"{digits}e{shift}")
+        whole = round(scaled)
+    rounded = float(f"{whole}e{shift}")
     return rounded if exact > 0 else -rounded
 
 

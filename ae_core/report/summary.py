@@ -30,7 +30,7 @@ class ColumnSummary:
     loss: ColumnLoss
     coded: CodedColumn
     preview: PreviewLoss | None
-    errors: tuple[int, ...] = ()
+    errors: ColumnDetail | None = None  # only its error counts concern all partitions
     histogram: PairedHistogram | None = None
     worst: tuple[tuple[str, WorstCell], ...] = ()
 
@@ -191,9 +191,14 @@ def _coded(parts: Sequence[CodedColumn]) -> CodedColumn:
     return CodedColumn(coder, reason, sum(p.before for p in parts), dict(streams), sum(p.exceptions for p in parts))
 
 
-def _errors(details: Sequence[ColumnDetail]) -> tuple[int, ...]:
-    held = [d.errors for d in details if d.errors]
-    return tuple(int(n) for n in np.sum(held, axis=0)) if held else ()
+def _errors(details: Sequence[ColumnDetail]) -> ColumnDetail | None:
+    """Error counts added up; those of partitions under another bound than the first are left out."""
+    held = [d for d in details if d.errors]
+    if not held:
+        return None
+    shape = (held[0].error_step, held[0].error_limit, len(held[0].errors))
+    alike = [d.errors for d in held if (d.error_step, d.error_limit, len(d.errors)) == shape]
+    return replace(held[0], errors=tuple(np.sum(alike, axis=0).tolist()))
 
 
 def _histogram(parts: Sequence[PairedHistogram]) -> PairedHistogram | None:

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 
 from ae_core.report.records import BoundRecord
+from ae_core.report.rounding import figure
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _MINUS = "−"
@@ -17,10 +18,8 @@ def size(value: float) -> str:
     while value >= 999.5 and step < len(_UNITS) - 1:
         value /= 1000
         step += 1
-    if step == 0:
-        text = f"{value:.0f}" if value >= 100 or float(value).is_integer() else f"{value:.2g}"
-    else:
-        text = f"{value:.3g}"
+    whole = step == 0 and (value >= 100 or float(value).is_integer())
+    text = f"{value:.0f}" if whole else f"{value:#.{2 if step == 0 else 3}g}".rstrip(".")
     return f"{text} {_UNITS[step]}"
 
 
@@ -62,6 +61,11 @@ def percent(share: float | None, digits: int = 3) -> str:
     if share < 1 and float(text) >= 100:
         text = "> 99.9"
     return f"{text} %".replace("-", _MINUS)
+
+
+def at_most(share: float) -> str:
+    """A share as a percentage of two digits, rounded up."""
+    return percent(figure(share, towards="away", digits=2), 2)
 
 
 def times(ratio: float) -> str:

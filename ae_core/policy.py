@@ -219,7 +219,8 @@ def load_policy(source: str | Path) -> Policy:
         The file cannot be read, is not YAML, or does not describe a policy; the message names the entry.
     """
     text = str(source)
-    if isinstance(source, Path) or ("\n" not in text and ":" not in text) or Path(text).is_file():
+    is_text = "\n" in text or (":" in text and not Path(text).is_file())
+    if isinstance(source, Path) or not is_text:
         try:
             text = Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -108,7 +108,7 @@ def block_intervals(group: FrozenGroup, symbols: np.ndarray) -> np.ndarray:
     _check_symbols(group, symbols, coded=True)
     out = np.empty((len(symbols), len(_network_positions(group))), np.uint32)
     packed = pack(group)
-    _intervals(packed, make_work(packed, len(symbols)), np.ascontiguousarray(symbols), out.reshape(-1))
+    _intervals(packed, make_work(packed, len(symbols)), np.require(symbols, requirements=["C", "W"]), out.reshape(-1))
     return out
 
 
@@ -148,8 +148,8 @@ def decode_block(group: FrozenGroup, data: bytes, symbols: np.ndarray) -> None:
 
     """
     _check_symbols(group, symbols, coded=False)
-    if not symbols.flags.c_contiguous:
-        raise ValueError("symbols must be C-contiguous: they are filled in place")
+    if not (symbols.flags.c_contiguous and symbols.flags.writeable):
+        raise ValueError("symbols must be C-contiguous and writable: they are filled in place")
     for p, size in enumerate(group.alphabets):
         if group.coded[p] and size == 1:
             symbols[:, p] = 0

@@ -255,7 +255,7 @@ def find_candidates(
         return []
     starts = block_starts(len(symbols), block_rows)
     starts = np.append(starts[starts < rows], rows)
-    search = _Search(np.ascontiguousarray(symbols[:rows]), tuple(alphabets), starts)
+    search = _Search(symbols[:rows].copy(), tuple(alphabets), starts)
     positions = [p for p in range(len(alphabets)) if coded[p] and alphabets[p] > 1]
     standins = {p: search.standin(p) for p in positions}
     scale = len(symbols) / rows

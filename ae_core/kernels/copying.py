@@ -125,6 +125,6 @@ def copy_features(
     """
     values = np.zeros(symbols.shape[0], np.int16)
     classes = np.zeros(symbols.shape[0], np.int8)
-    hashes = key_hashes(symbols, np.array(key, dtype=np.int64))
-    follow(hashes, np.ascontiguousarray(symbols[:, position]), block_starts(len(symbols), block_rows), values, classes)
+    hashes = key_hashes(np.require(symbols, requirements=["C", "W"]), np.array(key, dtype=np.int64))
+    follow(hashes, symbols[:, position].copy(), block_starts(len(symbols), block_rows), values, classes)
     return values, classes

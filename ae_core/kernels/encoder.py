@@ -40,5 +40,7 @@ def encode_latents(encoder: FrozenEncoder, symbols: np.ndarray) -> np.ndarray:
     z = np.empty((len(symbols), len(encoder.levels)), np.uint16)
     first = first_rows(encoder.alphabets)[:-1]
     levels = np.array(encoder.levels, np.int64)
-    _encode(np.ascontiguousarray(symbols), first, encoder.E, encoder.bias.astype(np.int64), levels, z)
+    _encode(
+        np.require(symbols, requirements=["C", "W"]), first, encoder.E.copy(), encoder.bias.astype(np.int64), levels, z
+    )
     return z

@@ -116,7 +116,7 @@ def preview_codes(preview: FrozenPreview, z: np.ndarray) -> np.ndarray:
     """
     if z.ndim != 2 or z.shape[1] != len(preview.levels):
         raise ValueError(f"latents of shape {z.shape}: expected (rows, {len(preview.levels)})")
-    wide = np.ascontiguousarray(z, dtype=np.int64)
+    wide = np.require(z, np.int64, ["C", "W"])
     if len(wide) and not ((wide >= 0).all() and (wide < np.array(preview.levels)).all()):
         raise Corrupt("a latent is outside its levels")
     codes = np.zeros((len(wide), len(preview.heads)), np.int32)

@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import archive_sample as sample
 import pytest
 
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.verify import verify
 from ae_core.errors import Corrupt, LatentlakeError
+from tests.faults import archive_sample as sample
 
 STRIDE = 7
 

@@ -8,7 +8,6 @@ import signal
 import time
 from pathlib import Path
 
-import archive_sample as sample
 import pytest
 
 from ae_core.archive import commit, log, stage
@@ -17,6 +16,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.store import LocalStore
 from ae_core.archive.verify import verify
 from ae_core.errors import CommitConflict
+from tests.faults import archive_sample as sample
 
 FORK = multiprocessing.get_context("fork")
 

@@ -62,8 +62,8 @@ def _group_from_tensors(meta: Meta, t: Mapping[str, np.ndarray]) -> FrozenGroup:
     sizes = [k for k, c in zip(alphabets, coded, strict=True) if c]
     h, H = int(meta["hidden"]), t["T"].shape[1]
     ends = np.cumsum(sizes)
-    if len(t["W"]) != len(sizes) * H or len(t["V"]) != sum(sizes) or len(t["bw"]) != len(sizes):
-        raise ModelError("frozen model: W, V or bw has not the rows of its coded positions")
+    if t["W"].shape != (len(sizes) * H, h) or len(t["V"]) != sum(sizes) or len(t["bw"]) != len(sizes):
+        raise ModelError("frozen model: W, V or bw does not fit its coded positions")
     boosts = np.zeros((len(meta["candidates"]), COPY_CLASSES), np.int32)
     boosts[:, 1:] = t["boost"]
     candidates = [

@@ -1,0 +1,56 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv the first time and reused.
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cu128     another torch build (a GPU's)
+#   make test PIP_ARGS="--no-index --find-links wheels"              anything else that pip should know
+FITS := import sys, venv, ensurepip; assert sys.version_info >= (3, 11)
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do $$p -c "$(FITS)" 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+TORCH_INDEX ?=
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LINTED := ae_core flows infra tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-ci test-full lint format bench clean
+
+help: ## this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(INSTALLED): infra/constraints.txt infra/install.py pyproject.toml
+	@$(or $(PYTHON),false) -c "$(FITS)" || { echo "no Python 3.11 or newer with its venv module: install python3 and python3-venv, or make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the tested versions into $(VENV) (about 1 GB, once)"
+	@$(BIN)/python infra/install.py --torch-index="$(TORCH_INDEX)" $(PIP_ARGS)
+	@touch $@
+
+demo: $(INSTALLED) ## a year of real flights into an archive and back, with the report of what was lost
+	@$(BIN)/python -m infra.demo.run
+
+test: $(INSTALLED) ## every test that needs Python alone (15 minutes at most on 2 cores)
+	@echo "left out here: tests marked full (minutes long, or a second environment) and browser (chromium): make test-full"
+	@$(BIN)/python -m pytest -m "not full and not browser" $(PYTEST_ARGS)
+
+test-ci: $(INSTALLED) ## the fixed slice of the full set that continuous integration runs
+	@$(BIN)/python -m pytest -m "ci" $(PYTEST_ARGS)
+
+test-full: $(INSTALLED) ## every test; those whose tool is missing are named and skipped
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## style, types, and who may import whom
+	@$(BIN)/ruff check $(LINTED)
+	@$(BIN)/ruff format --check $(LINTED)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED) ## rewrite the code in the house's format
+	@$(BIN)/ruff check --fix $(LINTED)
+	@$(BIN)/ruff format $(LINTED)
+
+bench: $(INSTALLED) ## archive against peers on open tables: one JSON and one Markdown table under demo/bench
+	@$(BIN)/python -m tests.benchmarks.run
+
+clean: ## what was built, downloaded and cached, but .venv
+	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find ae_core flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""What all tests share: hypothesis profiles, and tools that have to be there or are named as missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The everyday profile is the same in every run; HYPOTHESIS_PROFILE=nightly looks for something new, and longer.
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "everyday", max_examples=50, deadline=None, derandomize=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "everyday"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of chromium; the test is skipped without it, and fails where tools are required."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found:
+        return found
+    if os.environ.get("LATENTLAKE_REQUIRE_TOOLS"):
+        pytest.fail("chromium is missing (LATENTLAKE_REQUIRE_TOOLS is set)")
+    pytest.skip("chromium is missing")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the clone."""
+    return Path(__file__).resolve().parent.parent

@@ -1,6 +1,9 @@
 """Columns <-> symbols: which coder each column gets, its codes, and the exact check of every bound."""
 
 from ae_core.columns.check import cells_within, check_block
+from ae_core.columns.domain import Domain
+from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
+from ae_core.columns.profile import build_plan
 from ae_core.columns.table import (
     EncodedColumns,
     decode_columns,
@@ -9,9 +12,6 @@ from ae_core.columns.table import (
     given_symbols,
     preview_columns,
 )
-from ae_core.columns.domain import Domain
-from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
-from ae_core.columns.profile import build_plan
 
 __all__ = [
     "ColumnPlan",

@@ -81,12 +81,12 @@ def pack_misses(codes: Codes, predicted: Codes) -> bytes:
     misses = np.flatnonzero(codes != predicted)
     if not len(misses):
         return b""
-    whole = bytes([_WHOLE]) + pack_ints(codes)
-    if len(misses) * 4 > len(codes):
-        return whole
     gaps = np.diff(misses, prepend=np.int64(-1))
     parts = join_parts([pack_ints(gaps), pack_ints(codes[misses])])
-    return min(bytes([_MISSES]) + write_varint(len(misses)) + parts, whole, key=len)
+    listed = bytes([_MISSES]) + write_varint(len(misses)) + parts
+    if len(misses) * 64 <= len(codes):
+        return listed
+    return min(listed, bytes([_WHOLE]) + pack_ints(codes), key=len)
 
 
 def unpack_misses(data: bytes, predicted: Codes, size: int) -> Codes:

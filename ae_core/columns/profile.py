@@ -12,6 +12,7 @@ from ae_core.columns.choose import plan_column
 from ae_core.columns.derived import Lookup
 from ae_core.columns.domain import Codes
 from ae_core.columns.plan import ColumnPlan, TablePlan
+from ae_core.columns.relations import find_lookups, find_sums, order_words
 from ae_core.columns.storage import one_array, working_type
 from ae_core.errors import UsageError
 from ae_core.policy import ResolvedPolicy
@@ -47,6 +48,9 @@ def build_plan(
         _settle(column, cells, starts, column.name in partition_keys)
         for column, cells in zip(columns, codes, strict=True)
     ]
+    locked = order_words(columns, codes)
+    find_sums(columns, arrays, starts, locked)
+    find_lookups(columns, codes, locked)
     return TablePlan(schema, tuple(columns))
 
 

@@ -197,4 +197,4 @@ def _leave_witness(store: Store, number: int, sha256: str) -> None:
 
 def _back_off(attempt: int, pause: Callable[[float], None]) -> None:
     """Full jitter under a doubling ceiling."""
-    pause(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))
+    pause(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempt, 10))))

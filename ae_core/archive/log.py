@@ -89,6 +89,8 @@ def read_state(archive: Archive, *, number: int | None = None, known: State | No
     ArchiveDamaged, Corrupt, UnsupportedFormat
         If a commit is missing or damaged, or needs a newer release.
     """
+    if number is not None and number < 0:
+        raise UsageError(f"there is no snapshot {number}: snapshots are counted from 0")
     known = known or State()
     listed = (commit_number(entry.name) for entry in archive.store.list(COMMITS))
     top = max((n for n in listed if n is not None), default=-1)
@@ -98,7 +100,7 @@ def read_state(archive: Archive, *, number: int | None = None, known: State | No
         if logged is None:
             break
         commits.append(logged)
-    if number is not None and not 0 <= number < len(commits):
+    if number is not None and number >= len(commits):
         raise UsageError(f"there is no snapshot {number}: the newest is {len(commits) - 1}")
     return _advance(known, commits if number is None else commits[: number + 1])
 

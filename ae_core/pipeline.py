@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,13 +33,15 @@ from ae_core.columns import (
 )
 from ae_core.errors import Corrupt, NoLatents
 from ae_core.kernels import storage
-from ae_core.kernels.bounds import check_bounds
+from ae_core.kernels.bounds import check_bounds, check_preview_bounds
 from ae_core.kernels.encoder import encode_latents
+from ae_core.kernels.frozen import FrozenEncoder, FrozenGroup, FrozenPreview
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 
 LATENTS = "z"
 """Name of the latents' stream; context group g is f"g{g}"; all other streams belong to columns."""
+Part = TypeVar("Part", FrozenEncoder, FrozenPreview, FrozenGroup)
 STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
 
 
@@ -82,6 +84,7 @@ class Codec:
             network = None
             if meta.get("network") is not None:
                 network = _network_from(meta["network"], unpack_tensors(tensors["weights"]))
+                _check_fit(plan, network)
         except Corrupt:
             raise
         except (safetensors.SafetensorError, zstandard.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -237,14 +240,44 @@ def _network_from(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Networ
         return {name.removeprefix(start): tensor for name, tensor in arrays.items() if name.startswith(start)}
 
     network = Network(
-        encoder=storage.encoder_from_tensors(meta["encoder"], take("e")),
-        preview=storage.preview_from_tensors(meta["preview"], take("p")),
-        prior=storage.group_from_tensors(meta["prior"], take("z")),
+        encoder=_part(FrozenEncoder, meta["encoder"], take("e")),
+        preview=_part(FrozenPreview, meta["preview"], take("p")),
+        prior=_part(FrozenGroup, meta["prior"], take("z")),
         groups=tuple(
-            ContextGroup(tuple(entry["positions"]), storage.group_from_tensors(entry["frozen"], take(f"g{number}")))
+            ContextGroup(tuple(entry["positions"]), _part(FrozenGroup, entry["frozen"], take(f"g{number}")))
             for number, entry in enumerate(meta["groups"])
         ),
     )
+    check_preview_bounds(network.preview)
     for group in (network.prior, *(group.frozen for group in network.groups)):
         check_bounds(group)
     return network
+
+
+def _check_fit(plan: TablePlan, network: Network) -> None:
+    """Raises Corrupt where the network is not one for this plan's symbols: no kernel may index by what does not fit."""
+    alphabets = tuple(symbol.alphabet for symbol in plan.symbols)
+    levels = network.encoder.levels
+    fits = (
+        network.encoder.alphabets == alphabets
+        and network.preview.levels == levels == network.prior.alphabets
+        and all(network.prior.coded)
+        and len(network.preview.heads) == len(plan.domain_columns)
+        and sorted(p for group in network.groups for p in group.positions) == list(range(len(alphabets)))
+    )
+    for group in network.groups if fits else ():
+        symbols = [plan.symbols[p] for p in group.positions]
+        fits &= group.frozen.alphabets == (*levels, *(symbol.alphabet for symbol in symbols))
+        fits &= group.frozen.coded == (*(False for _ in levels), *(symbol.coded for symbol in symbols))
+    for head, index in zip(network.preview.heads, plan.domain_columns, strict=False):
+        domain = plan.columns[index].domain
+        fits &= domain is not None and (head.levels, head.specials) == (domain.levels, len(domain.specials) - 1)
+    if not fits:
+        raise Corrupt("model: its network does not fit its column plan: verify the archive")
+
+
+def _part(kind: type[Part], meta: dict[str, Any], tensors: dict[str, np.ndarray]) -> Part:
+    part = storage.from_tensors(meta, tensors)
+    if not isinstance(part, kind):
+        raise Corrupt(f"model: holds a {type(part).__name__} where a {kind.__name__} belongs: verify the archive")
+    return part

@@ -21,7 +21,7 @@ from ae_core.model.autoencoder import (
 
 T_LIMIT = 2**13 - 1  # |T| below this keeps the state's sum inside int32 (kernels/bounds.py proves it from the tables)
 INT16 = 2**15 - 1
-LOGIT_BUDGET = 2**20  # of 2^21 (kernels/bounds.py): what one output's weights may reach, the rest is for the copy boosts
+LOGIT_BUDGET = 2**20  # of the 2^21 that a logit may reach (kernels/bounds.py); the rest is for the copy boosts
 BOOST_LIMIT = 2**13  # in weight steps: 2^17 logit units, a factor of e^256
 GATE_BUDGET = 2**17
 BOOST_UNIT = 16  # boosts are learned in weight steps of 2^-5 and stored in logit units of 2^-9

@@ -122,9 +122,9 @@ class _OrdinalTarget:
     def __init__(self, head: PreviewHead, codes: np.ndarray, device: torch.device) -> None:
         values = np.minimum(codes, head.levels - 1) * (VALUE_SCALE / max(1, head.levels - 1))
         special = np.maximum(codes - head.levels + 1, 0)  # 0: a value
-        known = codes[special == 0]
-        spread = values[special == 0].std() if len(known) else 1.0
-        self.scale = 1 / max(float(spread), 1e-3)
+        known = values[special == 0]
+        spread = float(known.std()) if len(known) else 0.0
+        self.scale = 1 / spread if spread > VALUE_SCALE / 2**16 else 0.0  # a constant teaches nothing
         self.specials = head.specials
         self.values = torch.from_numpy(values).float().to(device)
         self.special = torch.from_numpy(np.where(special > head.specials, -1, special).astype(np.int64)).to(device)

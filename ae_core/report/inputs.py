@@ -49,35 +49,42 @@ class ArchiveSummary:
 
 
 @dataclass(frozen=True)
-class EpochPoint:
-    """One epoch: bits per row of latents and residuals, and preview error (share of range), seen and unseen rows."""
+class CurvePoint:
+    """A point of a training curve: a figure on rows that were trained on (seen) and on rows held out (unseen).
 
+    The figure is bits a row, and for the stage ``autoencoder`` the preview's mean error over columns, in units of
+    what guessing the mean or the frequencies would leave (about 1 at the start).
+    """
+
+    stage: str
     epoch: float
-    train_bits: float
-    holdout_bits: float
-    train_preview: float
-    holdout_preview: float
+    seen: float
+    unseen: float
 
 
 @dataclass(frozen=True)
 class DimensionPoint:
-    """Preview error (share of range) and latent bytes per row for a latent dimension that was tried."""
+    """What d latent dimensions gave: error of the preview on unseen rows, latent bits a row."""
 
-    dim: int
-    bytes_per_row: float
-    preview_error: float
+    dims: int
+    preview_loss: float
+    latent_bits: float
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """How the autoencoder learned."""
+    """How the autoencoder learned: points in order within each stage, stages in the order of training."""
 
-    epochs: tuple[EpochPoint, ...]
-    train_rows: int
-    holdout_rows: int
+    curve: tuple[CurvePoint, ...]
+    rows: int
     seconds: float
+    dimension_curve: tuple[DimensionPoint, ...] = ()
     seed: int | None = None
-    dimensions: tuple[DimensionPoint, ...] = ()
+
+    def stages(self) -> dict[str, tuple[CurvePoint, ...]]:
+        """Points by stage."""
+        names = dict.fromkeys(point.stage for point in self.curve)
+        return {name: tuple(point for point in self.curve if point.stage == name) for name in names}
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -86,10 +93,16 @@ class TrainingCurve:
 
     @classmethod
     def from_dict(cls, data: Plain) -> TrainingCurve:
-        """Inverse of :meth:`to_dict`."""
+        """Inverse of :meth:`to_dict`; also reads the report of a network's training (keys it does not know are left).
+
+        Raises
+        ------
+        TypeError
+            If a field is missing.
+        """
         return unpack(
             cls,
             data,
-            epochs=lambda items: tuple(unpack(EpochPoint, item) for item in items),
-            dimensions=lambda items: tuple(unpack(DimensionPoint, item) for item in items),
+            curve=lambda items: tuple(unpack(CurvePoint, item) for item in items),
+            dimension_curve=lambda items: tuple(unpack(DimensionPoint, item) for item in items),
         )

@@ -18,6 +18,8 @@ from ae_core.report.summary import ColumnSummary, TableSummary, summarise
 
 PLOTTED = 24  # columns with plots: those with the largest error/bound
 PARTITIONS = 400  # rows of the table of partitions
+STAGES = 5  # training stages with a plot
+_AUTOENCODER = "Autoencoder: error of its preview (1: guessing)"
 _PARTS = ("latents", "residuals", "model", "metadata")
 
 
@@ -175,21 +177,31 @@ def _preview(table: TableSummary) -> PreviewTable | None:
     return PreviewTable(tuple(numbers), tuple(categories), tuple(left_out))
 
 
-def _learning(training: TrainingCurve | None) -> dict[str, Markup]:
-    if training is None or len(training.epochs) < 2:
-        return {}
-    return {
-        "bits": Markup(plots.training_bits(training.epochs, "Bits per row by epoch, seen and unseen rows")),
-        "preview": Markup(plots.training_preview(training.epochs, "Preview error by epoch, seen and unseen rows")),
-    }
+@dataclass(frozen=True)
+class Panel:
+    """A plot and what it shows."""
+
+    caption: str
+    plot: Markup
+
+
+def _learning(training: TrainingCurve | None) -> list[Panel]:
+    """One panel for the autoencoder and one for each context group, at most STAGES."""
+    panels = []
+    for stage, points in (training.stages() if training else {}).items():
+        if len(points) >= 2 and stage != "prior":
+            name = "Context model" if stage == "context 1" else stage.capitalize()
+            caption = _AUTOENCODER if stage == "autoencoder" else f"{name}: bits per row"
+            panels.append(Panel(caption, Markup(plots.training_curve(points, f"{caption}, by epoch"))))
+    return panels[:STAGES]
 
 
 def _dimensions(archive: ArchiveSummary, training: TrainingCurve | None) -> Markup | None:
-    if training is None or len(training.dimensions) < 2:
+    if training is None or len(training.dimension_curve) < 2:
         return None
     chosen = archive.autoencoder.dim if archive.autoencoder else None
-    label = "Preview error by latent bytes per row"
-    return Markup(plots.dimension_curve(training.dimensions, chosen, label))
+    label = "Error of the preview by latent bits per row"
+    return Markup(plots.dimension_curve(training.dimension_curve, chosen, label))
 
 
 # --- columns ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ae_core.report import wording
-from ae_core.report.inputs import DimensionPoint, EpochPoint
+from ae_core.report.inputs import CurvePoint, DimensionPoint
 from ae_core.report.records import ColumnDetail, PairedHistogram
 
 # drawn in stand-ins, which become the page's variables in the SVG
@@ -109,52 +109,43 @@ def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> st
         return _svg(figure, label)
 
 
-def training_bits(epochs: Sequence[EpochPoint], label: str) -> str:
-    """Bits per row by epoch, on seen and unseen rows."""
-    series = [[p.train_bits for p in epochs], [p.holdout_bits for p in epochs]]
-    return _curves([p.epoch for p in epochs], series, label, lambda y: f"{y:g}")
-
-
-def training_preview(epochs: Sequence[EpochPoint], label: str) -> str:
-    """Preview error by epoch, on seen and unseen rows."""
-    series = [[p.train_preview for p in epochs], [p.holdout_preview for p in epochs]]
-    return _curves([p.epoch for p in epochs], series, label, lambda y: f"{y * 100:.3g} %")
-
-
-def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label: str) -> str:
-    """Preview error against latent bytes per row, one point a dimension; the chosen one filled."""
+def training_curve(points: Sequence[CurvePoint], label: str) -> str:
+    """A stage of training by epoch, on seen and unseen rows."""
     with rc_context(_STYLE):
         figure, axes = _figure(3.6, 2.1)
-        ordered = sorted(points, key=lambda p: p.bytes_per_row)
-        x, y = [p.bytes_per_row for p in ordered], [p.preview_error for p in ordered]
-        axes.plot(x, y, color=_FIRST, alpha=0.55)
-        for point in ordered:
-            picked = point.dim == chosen
-            axes.plot(point.bytes_per_row, point.preview_error, "o", color=_SECOND if picked else _FIRST,
-                      markersize=7 if picked else 4)  # fmt: skip
-            axes.annotate(f"d = {point.dim}", (point.bytes_per_row, point.preview_error), (5, 6),
-                          textcoords="offset points", color=_INK if picked else _MUTED)  # fmt: skip
-        axes.set_ylim(0, max(y) * 1.25)
-        axes.margins(x=0.1)
-        axes.set_xlabel("latent bytes per row")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        epochs = [point.epoch for point in points]
+        marker = "o" if len(points) <= 12 else None
+        seen, unseen = [point.seen for point in points], [point.unseen for point in points]
+        axes.plot(epochs, seen, color=_FIRST, linewidth=2.4, alpha=0.7, marker=marker, markersize=3.4)
+        axes.plot(epochs, unseen, color=_SECOND, linewidth=1.3, marker=marker, markersize=2.6)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=max(epochs) >= 3))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.3g} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.margins(x=0.03, y=0.12)
         axes.grid(axis="y")
         return _svg(figure, label)
 
 
-def _curves(x: list[float], series: list[list[float]], label: str, tick: object) -> str:
+def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label: str) -> str:
+    """Preview error against latent bits a row, one point for each number of dimensions; the chosen one stands out."""
     with rc_context(_STYLE):
         figure, axes = _figure(3.6, 2.1)
-        marker = "o" if len(x) <= 12 else None
-        axes.plot(x, series[0], color=_FIRST, linewidth=2.2, alpha=0.7, marker=marker, markersize=3.4)
-        axes.plot(x, series[1], color=_SECOND, linewidth=1.3, marker=marker, markersize=2.6)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ordered = sorted(points, key=lambda p: p.latent_bits)
+        x, y = [p.latent_bits for p in ordered], [p.preview_loss for p in ordered]
+        axes.plot(x, y, color=_FIRST, alpha=0.55)
+        for point in ordered:
+            picked = point.dims == chosen
+            axes.plot(point.latent_bits, point.preview_loss, "o", color=_SECOND if picked else _FIRST,
+                      markersize=7 if picked else 4)  # fmt: skip
+            axes.annotate(f"d = {point.dims}", (point.latent_bits, point.preview_loss), (5, 6),
+                          textcoords="offset points", color=_INK if picked else _MUTED)  # fmt: skip
+        axes.set_ylim(0, max(y) * 1.25)
+        axes.margins(x=0.1)
+        axes.set_xlabel("latent bits per row")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick(y)))  # type: ignore[operator]
-        axes.margins(x=0.03, y=0.12)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         axes.grid(axis="y")
         return _svg(figure, label)
 

@@ -72,8 +72,23 @@ class Run:
         )
 
 
-def compress(request: CompressRequest, *, progress: Progress = silent) -> CompressResult:
+def compress_lake(
+    lake: str,
+    archive: str,
+    *,
+    policy: str | None = None,
+    range_: str | float | None = None,
+    where: Sequence[str] | None = None,
+    threads: int = 0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
+
+    Parameters
+    ----------
+    policy : path of a YAML policy; or
+    range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
 
     Raises
     ------
@@ -81,6 +96,9 @@ def compress(request: CompressRequest, *, progress: Progress = silent) -> Compre
         As `Run.finish`, and whatever keeps the run from starting: policy, lake, store.
     """
     start = time.perf_counter()
+    request = CompressRequest.checked(
+        lake, archive, policy=policy, range_=range_, where=where, threads=threads, seed=seed
+    )
     found = survey(request)
     if not found.due:
         return nothing_to_do(request, found)

@@ -86,8 +86,8 @@ def human_bytes(size: float | None) -> str:
 
 
 def human_ratio(ratio: float | None) -> str:
-    """A figure with three significant digits; empty when there is none."""
-    return "" if ratio is None else f"{ratio:.3g}"
+    """A figure with four significant digits; empty when there is none."""
+    return "" if ratio is None else f"{ratio:.4g}"
 
 
 def _stdout() -> Console:

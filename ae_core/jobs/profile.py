@@ -1,0 +1,152 @@
+"""A look at a lake's columns: what each may lose, with reasons, which coder it would get, and predicted sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from ae_core.columns import TablePlan, build_plan, encode_columns
+from ae_core.jobs.plan import ranged_columns
+from ae_core.jobs.request import policy_text, refuse_credentials
+from ae_core.jobs.results import ColumnProposal, LakeProfile
+from ae_core.jobs.sampling import read_sample, row_counts
+from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
+from ae_core.policy import Bound, ResolvedPolicy, family, load_policy, resolve
+from ae_core.selection import Where
+
+PROFILE_CELLS = 2_000_000
+FEW_VALUES = 256
+PROPOSED_RANGE = "0.001"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a sample shows of a column: counts, and the extremes as text."""
+
+    nulls: int
+    distinct: int
+    minimum: str | None
+    maximum: str | None
+
+
+def profile_lake(
+    lake: str, *, policy: str | None = None, range_: str | float | None = None, where: Where = None
+) -> LakeProfile:
+    """Profile the lake's columns; with neither policy nor range, propose a policy.
+
+    Raises
+    ------
+    LakeError, PolicyError
+        When the lake cannot be read, or the given policy does not fit it.
+    """
+    refuse_credentials(lake)
+    partitions = list_partitions(lake, where)
+    schema = common_schema(partitions)
+    sample = read_sample(partitions, cells=PROFILE_CELLS)
+    seen = {field.name: _look(field, sample) for field in schema}
+    given = policy is not None or range_ is not None
+    text = policy_text(policy, range_) if given else propose(schema, partitions[0], seen)
+    resolved = _resolve(text, schema, partitions)
+    plan = build_plan(schema, sample, resolved)
+    sizes = plain_bytes(plan, sample)
+    rows = sum(sum(row_counts(partition)) for partition in partitions)
+    sampled = sum(block.num_rows for block in sample)
+    return LakeProfile(
+        lake=lake,
+        partitions=len(partitions),
+        rows=rows,
+        source_bytes=sum(partition.size for partition in partitions),
+        sample_rows=sampled,
+        predicted_bytes=round(sum(sizes.values()) * rows / max(1, sampled)),
+        policy=text,
+        columns=tuple(
+            _proposal(column, resolved.bounds[column.name], seen[column.name], sizes[column.name], given=given)
+            for column in plan.columns
+        ),
+    )
+
+
+def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:
+    """Bytes of each column in the sample by its best plain coder, or by its relation to others."""
+    for column in plan.columns:
+        if column.coder == "network":
+            plan = plan.with_coder(column.name, "plain", column.reason)
+    sizes = {column.name: 0 for column in plan.columns}
+    for block in sample:
+        for name, stream in encode_columns(plan, block).streams.items():
+            sizes[plan.columns[int(name.partition(":")[0])].name] += len(stream)
+    return sizes
+
+
+def propose(schema: pa.Schema, partition: LakePartition, seen: dict[str, Seen]) -> str:
+    """YAML of a cautious policy: measured numbers within a thousandth of their range, all else exact, with reasons."""
+    lines = [
+        "# A cautious start: read it column by column. {abs: e} is in the column's own units, times take '2min'.",
+        "version: 1",
+        f"partition_keys: {yaml.safe_dump(list(partition.keys), default_flow_style=True).strip()}",
+        "latents: auto",
+        f"default: {{float: {{range: {PROPOSED_RANGE}}}, integer: exact, decimal: exact, temporal: exact}}",
+        "columns:",
+    ]
+    for field in schema:
+        rule, reason = _rule(field, seen[field.name])
+        name = yaml.safe_dump({field.name: 0}, allow_unicode=True).rpartition(":")[0]
+        lines.append(f"  {name}: {rule}  # {field.type}: {reason}")
+    return "\n".join(lines) + "\n" if len(schema) else "\n".join(lines[:-1]) + "\n"
+
+
+def _rule(field: pa.Field, seen: Seen) -> tuple[str, str]:
+    """The bound proposed for a column, and why."""
+    kind = family(field.type)
+    if kind == "float" and seen.distinct > FEW_VALUES:
+        return f"{{range: {PROPOSED_RANGE}}}", "looks measured, within a thousandth of its range"
+    reasons = {
+        "float": f"only {seen.distinct} values in the sample, so exact costs little",
+        "integer": "counts, codes and keys must not change; a measurement could take {abs: e}",
+        "decimal": "decimals are often money",
+        "temporal": "times are often keys; a measured time could take {abs: 1min}",
+        "other": "has no lossy form",
+    }
+    return "exact", reasons[kind]
+
+
+def _proposal(column: Any, bound: Bound, seen: Seen, size: int, *, given: bool) -> ColumnProposal:
+    return ColumnProposal(
+        name=column.name,
+        type=str(column.type),
+        bound=str(bound),
+        policy_reason="as your policy says" if given else _rule(pa.field(column.name, column.type), seen)[1],
+        coder=column.coder,
+        coder_reason=column.reason,
+        nulls=seen.nulls,
+        distinct=seen.distinct,
+        minimum=None if bound.sensitive else seen.minimum,
+        maximum=None if bound.sensitive else seen.maximum,
+        sample_bytes=size,
+    )
+
+
+def _resolve(text: str, schema: pa.Schema, partitions: Sequence[LakePartition]) -> ResolvedPolicy:
+    policy = load_policy(text)
+    resolve(policy, schema, {})
+    ranged = ranged_columns(policy, schema)
+    return resolve(policy, schema, column_ranges(partitions, ranged) if ranged else {})
+
+
+def _look(field: pa.Field, sample: Sequence[pa.Table]) -> Seen:
+    chunks = [chunk for block in sample for chunk in block.column(field.name).chunks]
+    column = pa.chunked_array(chunks, field.type)
+    try:
+        distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        distinct = 0  # nested types: nothing to count cheaply
+    low, high = None, None
+    if has_range(field.type) and not pa.types.is_dictionary(field.type) and distinct:
+        extremes = pc.min_max(column)
+        low, high = (str(extremes[name]) for name in ("min", "max"))
+    return Seen(column.null_count, distinct, low, high)

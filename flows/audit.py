@@ -1,0 +1,55 @@
+"""The flow that proves what an archive lost."""
+
+from __future__ import annotations
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from ae_core.errors import BoundViolated
+from ae_core.jobs import audit
+from ae_core.jobs.results import AuditResult
+from flows.artifacts import publish_audit
+from flows.steps import step
+
+
+class AuditRequest(BaseModel):
+    """Audit partitions of `archive`, against the originals in `lake` where it is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    archive: str = Field(min_length=1, max_length=4096)
+    lake: str | None = Field(default=None, max_length=4096)
+    html: str | None = Field(default=None, max_length=4096)
+    expect_head: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    where: tuple[str, ...] = Field(default=(), max_length=256)
+    threads: int = Field(default=0, ge=0, le=1024)
+
+
+@step("decode and compare")
+def prove(request: AuditRequest) -> AuditResult:
+    """The losses of every column, proved by digest or measured against the originals."""
+    return audit.audit(
+        request.archive,
+        lake=request.lake,
+        html=request.html,
+        expect_head=request.expect_head,
+        where=request.where,
+        threads=request.threads,
+    )
+
+
+@flow(name="audit_archive")
+def audit_archive(request: AuditRequest) -> AuditResult:
+    """Prove an archive's losses; the run fails where something stands against a partition.
+
+    Raises
+    ------
+    BoundViolated
+        When a partition does not keep what its certificate states.
+    """
+    result = prove(request)
+    publish_audit(result)
+    problems = [f"{one.partition}: {one.problem}" for one in result.partitions if one.problem is not None]
+    if problems:
+        raise BoundViolated("; ".join(problems))
+    return result

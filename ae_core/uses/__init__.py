@@ -1,0 +1,1 @@
+"""What else a trained autoencoder gives: here, how its previews compare with simpler ones."""

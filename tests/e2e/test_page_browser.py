@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from unit.report.helpers import example_archive, example_training, flights_report
 
 from ae_core.report.page import render_page
+from tests.unit.report.helpers import example_archive, example_training, flights_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.full]
 

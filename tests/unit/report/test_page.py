@@ -72,6 +72,7 @@ def test_a_violation_is_the_first_thing_that_the_page_says():
     page = render_page(ArchiveSummary("flights", "archive", "today"), certificates)
     assert "1 value is</p>" not in page
     text = " ".join(re.sub(r"<[^>]+>", " ", page[page.index("<body") :]).split())
+    assert "In dep_delay (1)." in text
     assert text.index("1 value is outside the bound.") < text.index("Where the bytes went")
     assert "Every value is within" not in text
 

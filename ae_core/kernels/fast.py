@@ -23,6 +23,7 @@ from ae_core.kernels.vectors import (
     add_shifted,
     clamp_shifted,
     dense,
+    divide,
     exponentials,
     find_slot,
     prefetch,
@@ -58,7 +59,7 @@ class Packed(NamedTuple):
     place_at: np.ndarray  # int64 (positions,)
     candidates_at: np.ndarray  # int64 (positions + 1,)
     keys: np.ndarray  # int64 (candidates, 4)
-    key_lengths: np.ndarray  # int64 (candidates,)
+    key_masks: np.ndarray  # uint64 (candidates, 4): 2^16 - 1 where the key has that part, else 0
     boosts: np.ndarray  # int32 (candidates, 9)
     due: np.ndarray  # int64 (candidates,): the candidates by the last position of their key
     due_at: np.ndarray  # int64 (positions + 2,): those due before position p begin at due_at[p]
@@ -77,6 +78,7 @@ class Work(NamedTuple):
     h: np.ndarray
     logits: np.ndarray
     e: np.ndarray
+    before: np.ndarray
     cum: np.ndarray
     tables: np.ndarray  # uint32 (candidates * entries,)
     places: np.ndarray  # int64 (candidates,): this row's entry
@@ -173,8 +175,10 @@ def pack(group: FrozenGroup) -> Packed:
         gates = [c.gate for c in group.candidates if c.position == p]
         v_vectors[p] = layers.add(group.V[j], group.bv[j], gates, hv * LANES)
     keys = np.zeros((len(group.candidates), MAX_KEY), np.int64)
+    masks = np.zeros((len(group.candidates), MAX_KEY), np.uint64)
     for i, c in enumerate(group.candidates):
         keys[i, : len(c.key)] = c.key
+        masks[i, : len(c.key)] = 0xFFFF
     kinds = [
         (CONSTANT if k == 1 else NETWORK) if c else GIVEN for k, c in zip(group.alphabets, group.coded, strict=True)
     ]
@@ -202,7 +206,7 @@ def pack(group: FrozenGroup) -> Packed:
         place_at=_offsets(layers.place),
         candidates_at=np.searchsorted(owners, np.arange(positions + 1)).astype(np.int64),
         keys=keys,
-        key_lengths=np.array([len(c.key) for c in group.candidates], np.int64),
+        key_masks=masks,
         boosts=np.array([c.boost for c in group.candidates], np.int32).reshape(-1, COPY_CLASSES),
         due=np.argsort(last, kind="stable").astype(np.int64),
         due_at=np.searchsorted(np.sort(last), np.arange(positions + 2)).astype(np.int64),
@@ -224,6 +228,7 @@ def make_work(packed: Packed, rows: int) -> Work:
         h=aligned(np.zeros(hidden, np.int16)),
         logits=aligned(np.zeros(logits, np.int32)),
         e=aligned(np.zeros(logits, np.int32)),
+        before=aligned(np.zeros(LANES, np.int32)),
         cum=aligned(np.zeros(logits, np.int32)),
         tables=np.zeros(len(packed.keys) << table_bits(rows), np.uint32),
         places=np.zeros(len(packed.keys), np.int64),
@@ -254,8 +259,9 @@ def find_copies(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits:
     for i in range(m.due_at[p], m.due_at[p + 1]):
         candidate = m.due[i]
         word = np.uint64(0)
-        for part in range(m.key_lengths[candidate]):
-            word |= np.uint64(symbols[row, m.keys[candidate, part]]) << np.uint64(16 * part)
+        for part in range(MAX_KEY):
+            symbol = np.uint64(symbols[row, m.keys[candidate, part]]) & m.key_masks[candidate, part]
+            word |= symbol << np.uint64(16 * part)
         hashed = hash_word(word)
         w.places[candidate] = (candidate << bits) + entry_index(hashed, bits)
         w.checks[candidate] = entry_check(hashed)
@@ -288,14 +294,14 @@ def weigh(m: Packed, w: Work, p: int) -> int:
     dense(w.logits, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, m.hidden_vectors * (LANES // 2), vectors)
     value_1, rise_1 = raised(m, w, p, 0)
     value_2, rise_2 = raised(m, w, p, 1)
-    return exponentials(w.e, w.logits, m.numbers, m.v_bias_at[p], value_1, rise_1, value_2, rise_2, vectors)
+    return exponentials(w.e, w.before, w.logits, m.numbers, m.v_bias_at[p], value_1, rise_1, value_2, rise_2, vectors)
 
 
 @njit(inline="always")
 def slot_range(m: Packed, w: Work, p: int, total: int, symbol: int) -> tuple[int, int]:
     """First slot and frequency of a symbol of position p, from `w.e` and its sum."""
     size = m.alphabets[p]
-    ratio = ((FREQUENCY_SUM - size) << 15) // total
+    ratio = divide((FREQUENCY_SUM - size) << 15, total)
     below = np.int64(sum_below(w.e, m.numbers, m.v_bias_at[p], symbol, m.v_vectors[p]))
     low = symbol + ((below * ratio) >> 15)
     high = FREQUENCY_SUM
@@ -308,8 +314,8 @@ def slot_range(m: Packed, w: Work, p: int, total: int, symbol: int) -> tuple[int
 def symbol_at(m: Packed, w: Work, p: int, total: int, slot: int) -> tuple[int, int, int]:
     """The symbol of position p that owns a slot, its first slot and its frequency, from `w.e` and its sum."""
     size = m.alphabets[p]
-    ratio = ((FREQUENCY_SUM - size) << 15) // total
-    symbol = find_slot(w.cum, w.e, m.numbers, m.v_bias_at[p], ratio, slot, m.v_vectors[p]) - 1
+    ratio = divide((FREQUENCY_SUM - size) << 15, total)
+    symbol = find_slot(w.cum, w.e, w.before, m.numbers, m.v_bias_at[p], ratio, slot, m.v_vectors[p]) - 1
     low = w.cum[m.place[m.place_at[p] + symbol]]
     high = FREQUENCY_SUM
     if symbol + 1 < size:

@@ -88,6 +88,16 @@ def _reduce(builder: _Builder, vector: Any, combine: Callable[[Any, Any], Any]) 
     return builder.extract_element(vector, ir.Constant(_I32, 0))
 
 
+def _scan(builder: _Builder, vector: Any) -> Any:
+    """Every lane plus all lanes below it."""
+    step = 1
+    while step < LANES:
+        mask = ir.Constant(_V32, [lane - step if lane >= step else LANES for lane in range(LANES)])
+        vector = builder.add(vector, builder.shuffle_vector(vector, _constant(0), mask))
+        step *= 2
+    return vector
+
+
 def _vectors(builder: _Builder, count: Any) -> Any:
     """A loop over vectors; the context's `index` times LANES is the element offset."""
     return cgutils.for_range(builder, count, intp=_I64)
@@ -241,6 +251,7 @@ def _exponential(builder: _Builder, top: Any, logit: Any) -> Any:
 def exponentials(
     typingctx: Any,
     out: Any,
+    before: Any,
     logits: Any,
     numbers: Any,
     numbers_at: Any,
@@ -250,22 +261,22 @@ def exponentials(
     raise_2: Any,
     vectors: Any,
 ) -> Any:
-    """out = e of every logit, int32; returns their sum.
+    """out = e of every logit, int32; before = the sum of e over all lanes below each lane; returns the sum of all.
 
     Before that, the logits numbered value_1 and value_2 rise by raise_1 and raise_2, and those numbered 2^16 or more
     (padding) become so low that their e is 0.
     """
     scalars = (types.int32,) * 4
-    signature = types.int32(out, logits, numbers, types.int64, *scalars, types.int64)
+    signature = types.int32(out, before, logits, numbers, types.int64, *scalars, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
-        raises = [(_splat(builder, args[i]), _splat(builder, args[i + 1])) for i in (4, 6)]
+        to, lanes, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2, 3))
+        raises = [(_splat(builder, args[i]), _splat(builder, args[i + 1])) for i in (5, 7)]
         most = cgutils.alloca_once_value(builder, _constant(_PADDING))
-        with _vectors(builder, args[8]) as loop:
+        with _vectors(builder, args[9]) as loop:
             at = _times(builder, loop.index, LANES)
             logit = _load(builder, source, at, _I32, _V32)
-            number = _load(builder, names, builder.add(args[3], at), _I32, _V32)
+            number = _load(builder, names, builder.add(args[4], at), _I32, _V32)
             for value, rise in raises:
                 named = builder.icmp_signed("==", number, value)
                 logit = builder.add(logit, builder.select(named, rise, _constant(0)))
@@ -275,12 +286,14 @@ def exponentials(
             _store(builder, logit, to, at, _I32)
         top = _splat(builder, _reduce(builder, builder.load(most), lambda a, b: _greater(builder, a, b)))
         total = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[8]) as loop:
+        with _vectors(builder, args[9]) as loop:
             at = _times(builder, loop.index, LANES)
             e = _exponential(builder, top, _load(builder, to, at, _I32, _V32))
             builder.store(builder.add(builder.load(total), e), total)
             _store(builder, e, to, at, _I32)
-        return _reduce(builder, builder.load(total), builder.add)
+        scan = _scan(builder, builder.load(total))
+        _store(builder, builder.sub(scan, builder.load(total)), lanes, ir.Constant(_I64, 0), _I32)
+        return builder.extract_element(scan, ir.Constant(_I32, LANES - 1))
 
     return signature, codegen
 
@@ -307,40 +320,51 @@ def sum_below(typingctx: Any, values: Any, numbers: Any, numbers_at: Any, symbol
 
 @intrinsic
 def find_slot(
-    typingctx: Any, cum: Any, values: Any, numbers: Any, numbers_at: Any, ratio: Any, slot: Any, vectors: Any
+    typingctx: Any,
+    cum: Any,
+    values: Any,
+    before: Any,
+    numbers: Any,
+    numbers_at: Any,
+    ratio: Any,
+    slot: Any,
+    vectors: Any,
 ) -> Any:
     """cum = number + ((sum of the values before it in number order * ratio) >> 15); how many are <= slot, int32.
 
-    `values` are vertical: number k is at vector k % vectors, lane k // vectors. `numbers` holds k, and at least 2^16
-    for padding, whose value is 0.
+    `values` are vertical: number k is at vector k % vectors, lane k // vectors; `before` has the sums over all lanes
+    below each lane. `numbers` holds k, and at least 2^16 for padding, whose value is 0.
     """
-    signature = types.int32(cum, values, numbers, types.int64, types.int32, types.int32, types.int64)
+    signature = types.int32(cum, values, before, numbers, types.int64, types.int32, types.int32, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
-        ratio, slot = _splat(builder, args[4]), _splat(builder, args[5])
-        lanes = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[6]) as loop:
-            value = _load(builder, source, _times(builder, loop.index, LANES), _I32, _V32)
-            builder.store(builder.add(builder.load(lanes), value), lanes)
-        scan, step = builder.load(lanes), 1
-        while step < LANES:
-            mask = [lane - step if lane >= step else LANES for lane in range(LANES)]
-            moved = builder.shuffle_vector(scan, _constant(0), ir.Constant(_V32, mask))
-            scan, step = builder.add(scan, moved), 2 * step
-        before = builder.sub(scan, builder.load(lanes))
-        running = cgutils.alloca_once_value(builder, before)
-        count = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[6]) as loop:
+        to, source, lanes, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2, 3))
+        ratio, slot = _splat(builder, args[5]), _splat(builder, args[6])
+        start = _load(builder, lanes, ir.Constant(_I64, 0), _I32, _V32)
+        running = cgutils.alloca_once_value(builder, start)
+        count = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))
+        with _vectors(builder, args[7]) as loop:
             at = _times(builder, loop.index, LANES)
             scaled = builder.ashr(builder.mul(builder.load(running), ratio), _constant(15))
-            edge = builder.add(_load(builder, names, builder.add(args[3], at), _I32, _V32), scaled)
+            edge = builder.add(_load(builder, names, builder.add(args[4], at), _I32, _V32), scaled)
             _store(builder, edge, to, at, _I32)
-            below = builder.zext(builder.icmp_signed("<=", edge, slot), _V32)
-            builder.store(builder.add(builder.load(count), below), count)
+            below = builder.bitcast(builder.icmp_signed("<=", edge, slot), _I16)
+            counted = builder.zext(builder.ctpop(below), _I32)
+            builder.store(builder.add(builder.load(count), counted), count)
             value = _load(builder, source, at, _I32, _V32)
             builder.store(builder.add(builder.load(running), value), running)
-        return _reduce(builder, builder.load(count), builder.add)
+        return builder.load(count)
+
+    return signature, codegen
+
+
+@intrinsic
+def divide(typingctx: Any, dividend: Any, divisor: Any) -> Any:
+    """dividend // divisor for 0 <= dividend < 2^31 and 0 < divisor < 2^31, int32, without Python's checks."""
+    signature = types.int32(types.int32, types.int32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.udiv(args[0], args[1])
 
     return signature, codegen
 

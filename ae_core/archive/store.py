@@ -19,7 +19,7 @@ from typing import Protocol
 
 from ae_core.archive.fields import sha256_hex
 from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
-from ae_core.errors import CommitUnknown, Corrupt, StoreUnsafe, UsageError
+from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
 
 Step = Callable[[str], None]
 """Called with the name of every step before it is taken; tests stop or kill the writer there."""
@@ -162,7 +162,7 @@ def open_store(url: str, *, create: bool = False) -> Store:
         raise UsageError(f"archives on {protocol}:// are not supported by this release; give a local path")
     root = Path(url.removeprefix("file://")).absolute()
     if create:
-        root.mkdir(parents=True, exist_ok=True)
+        _make_root(root)
     if not root.is_dir():
         raise UsageError(f"no archive at {root}: there is no such folder")
     return LocalStore(root)
@@ -175,6 +175,21 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Corrupt(f"{name}: cannot be read ({error.strerror})") from None
+
+
+def _not_opened(name: str, error: OSError) -> LatentlakeError:
+    """What it means that an object cannot be opened: damage, or something that the caller can change."""
+    fixable = error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    return (UsageError if fixable else Corrupt)(f"{name}: cannot be opened ({error.strerror})")
+
+
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise OutputExists(f"{root}: a file is in the way; an archive needs a folder of its own") from None
+    except OSError as error:
+        raise StoreUnsafe(f"{root} could not be made ({error.strerror})") from None
 
 
 class LocalStore:
@@ -263,7 +278,7 @@ class LocalStore:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise Corrupt(f"{path or self.url}: cannot be listed ({error.strerror})") from None
+                raise _not_opened(path or self.url, error) from None
             for entry in entries:
                 name = f"{path}/{entry.name}" if path else entry.name
                 if entry.is_dir(follow_symlinks=False) and is_name(name):
@@ -365,7 +380,7 @@ class LocalStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise Corrupt(f"{name}: cannot be opened ({error.strerror})") from None
+            raise _not_opened(name, error) from None
         finally:
             os.close(current)
         if not stat.S_ISREG(os.fstat(handle).st_mode):

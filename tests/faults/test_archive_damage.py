@@ -15,7 +15,7 @@ from ae_core.archive.verify import verify
 from ae_core.errors import Corrupt, LatentlakeError
 from tests.faults import archive_sample as sample
 
-STRIDE = 7
+STRIDE = 11
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from ae_core.archive.log import open_archive, read_state
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.store import LocalStore
 from ae_core.archive.verify import verify
-from ae_core.errors import CommitConflict
+from ae_core.errors import CommitConflict, StoreUnsafe
 from tests.faults import archive_sample as sample
 
 FORK = multiprocessing.get_context("fork")
@@ -63,6 +64,31 @@ def test_kill_9_before_every_store_step(tmp_path):
         step += 1
     print(f"{step} kill points")
     assert step >= 40
+
+
+@pytest.mark.parametrize("limit", [100, 400, 700, 1000])
+def test_a_full_disk_names_the_place_and_leaves_the_archive_whole(tmp_path, limit):
+    """The largest file allowed shrinks, so that objects of every kind fail in turn; afterwards the run succeeds."""
+    root = tmp_path / "a"
+    sample.write(commit.create_archive(str(root), writer=sample.WRITER), ["month=1"])
+    child = FORK.Process(target=_write_with_limit, args=(str(root), limit))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    report = verify(str(root), decode=sample.decode)
+    assert report.ok
+    assert report.partitions == 1
+    assert not list(root.glob("_tmp/*"))
+    sample.write(open_archive(str(root)), ["month=3"], op_key="k" * 64)
+    assert verify(str(root), decode=sample.decode).ok
+
+
+def _write_with_limit(root: str, limit: int) -> None:
+    archive = open_archive(root)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(StoreUnsafe, match="could not be written"):
+        sample.write(archive, ["month=3"], op_key="k" * 64)
 
 
 def _commit_many(root: str, writer: int, count: int) -> None:

@@ -150,6 +150,9 @@ def test_an_archive_is_made_once_and_in_a_place_of_its_own(tmp_path):
     with pytest.raises(OutputExists):
         commit.create_archive(str(tmp_path / "b"), writer="w")
     assert not (tmp_path / "b" / "latentlake.json").exists()
+    for place in ("b/file", "b/file/below"):
+        with pytest.raises(OutputExists, match="in the way"):
+            commit.create_archive(str(tmp_path / place), writer="w")
 
 
 def test_no_archive_is_a_usage_error(tmp_path):

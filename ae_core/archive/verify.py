@@ -415,7 +415,7 @@ def _decodes(check: _Check, snapshot: Snapshot, partition: str, decode: Decode) 
         digest = decode(snapshot, manifest)
     except UnsupportedFormat:
         raise
-    except LatentlakeError as error:
+    except (LatentlakeError, ValueError) as error:  # ValueError: Arrow's, or blocks of another schema
         check.add(name, "undecodable", f"partition {partition}: {error}", partition)
         return False
     if digest != manifest.digest:

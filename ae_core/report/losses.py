@@ -88,6 +88,10 @@ class LossAccumulator:
         if original.num_rows != rebuilt.num_rows:
             message = f"rebuilt block has {rebuilt.num_rows} rows, its original {original.num_rows}"
             raise ValueError(message)
+        with np.errstate(over="ignore", invalid="ignore"):  # sums of the largest floats
+            self._add(original, rebuilt)
+
+    def _add(self, original: pa.Table, rebuilt: pa.Table) -> None:
         score = np.zeros(original.num_rows)
         pairs = list(zip(_pick(original, self._schema), _pick(rebuilt, self._schema), strict=True))
         for column, (before, after) in zip(self._columns, pairs, strict=True):
@@ -108,9 +112,11 @@ class LossAccumulator:
         """
         counts = exceptions or {}
         change = self._correlation.finish()
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = tuple(column.finish(counts.get(column.name, 0)) for column in self._columns)
         return TableLoss(
             rows=self._rows,
-            columns=tuple(column.finish(counts.get(column.name, 0)) for column in self._columns),
+            columns=columns,
             correlation_change=None if change is None else figure(change[0], towards="away"),
             correlation_pair=None if change is None else change[1],
             detail=TableDetail(tuple(column.detail() for column in self._columns), tuple(self._worst)),
@@ -194,7 +200,7 @@ class _Side:
 
     def add(self, numbers: Numbers) -> None:
         self.cells.add(numbers.floats()[numbers.finite])
-        self.distinct.add(*hashed_numbers(numbers))
+        self.distinct.add(*hashed_numbers(numbers, self.distinct.limit))
 
 
 class _ErrorCounts:
@@ -286,8 +292,7 @@ class _NumberColumn:
         self._max_ratio = max(self._max_ratio, found.max_ratio)
         size = np.abs(found.difference)
         self._absolute += float(size.sum())
-        with np.errstate(over="ignore"):
-            self._square += float((size * size).sum())
+        self._square += float((size * size).sum())
         self._signed += float(found.difference.sum())
         gone = float(original.floats()[original.finite & ~found.pairs].sum())
         come = float(rebuilt.floats()[rebuilt.finite & ~found.pairs].sum())

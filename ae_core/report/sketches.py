@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_core.report.cells import Numbers
+from ae_core.report.cells import Numbers, without_dictionary
 
 BINS = 4096
 DISTINCT = 4096
@@ -141,8 +141,8 @@ class DistinctSketch:
 
     def add(self, hashes: np.ndarray, counts: np.ndarray) -> None:
         """Add hashed values, each with how often it occurred."""
-        if self.full:
-            wanted = hashes <= self.hashes[-1]
+        if self.limit is not None:
+            wanted = hashes <= self.limit
             hashes, counts = hashes[wanted], counts[wanted]
         both = np.concatenate([self.hashes, hashes])
         weights = np.concatenate([self.counts, counts])
@@ -158,6 +158,11 @@ class DistinctSketch:
             self.hashes, self.counts = self.hashes[:DISTINCT], self.counts[:DISTINCT]
 
     @property
+    def limit(self) -> np.uint64 | None:
+        """The largest hash that can still matter; None while every hash does."""
+        return self.hashes[-1] if self.full else None
+
+    @property
     def estimate(self) -> int:
         """Number of distinct values; exact while not ``full``."""
         if not self.full:
@@ -170,22 +175,28 @@ class DistinctSketch:
         return int(self.counts.max()) if len(self.counts) else 0
 
 
-def hashed_numbers(numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the distinct finite cells, and their counts."""
+def hashed_numbers(numbers: Numbers, limit: np.uint64 | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the distinct finite cells, and their counts; with a limit, only hashes up to it (faster)."""
     cells = numbers.raw[numbers.finite]
     if cells.dtype == object:
         values, counts = np.unique(cells, return_counts=True)
         folded = np.array([int(v) % (2**64 - 59) for v in values], np.uint64)
         return _mix(folded), counts.astype(np.int64)
-    table = pc.value_counts(pa.array(cells.astype(np.float64) + 0.0 if cells.dtype.kind == "f" else cells))
+    if cells.dtype.kind == "f":
+        cells = cells.astype(np.float64) + 0.0  # -0.0 is 0.0
+    if limit is not None:
+        hashes = _mix(cells.view(np.uint64))
+        return np.unique(hashes[hashes <= limit], return_counts=True)
+    table = pc.value_counts(pa.array(cells))
     values = table.field("values").to_numpy(zero_copy_only=False)
     return _mix(values.view(np.uint64)), table.field("counts").to_numpy()
 
 
 def hashed_values(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray] | None:
     """Hashes of the distinct valid cells of a category column and their counts; None for types without equality."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = without_dictionary(column)
+    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+        column = column.cast(pa.large_binary())
     try:
         table = pc.value_counts(column.drop_null())
         values = table.field("values").cast(pa.large_binary())
@@ -277,9 +288,9 @@ class CorrelationChange:
         if len(self.names) < 2:
             return
         for moments, side in zip(self._sides, (original, rebuilt), strict=True):
-            picked = slice(-first_row % self.stride, None, self.stride)
-            values = np.stack([n.floats()[picked] for n in side[: len(self.names)]], axis=1)
-            mask = np.stack([n.finite[picked] for n in side[: len(self.names)]], axis=1)
+            picked = [n.every(-first_row % self.stride, self.stride) for n in side[: len(self.names)]]
+            values = np.stack([n.floats() for n in picked], axis=1)
+            mask = np.stack([n.finite for n in picked], axis=1)
             self._set_anchor(values, mask)
             shifted = np.where(mask, values - np.where(np.isnan(self._anchor), 0.0, self._anchor), 0.0)
             moments.add(shifted, mask.astype(np.float64))

@@ -149,7 +149,8 @@ def _float_grid(cells: npt.NDArray[Any], limit: Fraction) -> FloatGrid | None:
     """A grid whose rounding errors are inside the bound by construction; None below the type's resolution."""
     low, high = float(cells.min()), float(cells.max())
     largest = max(abs(low), abs(high))
-    ulp = Fraction(float(np.spacing(np.array(largest, cells.dtype))))
+    # the spacing below a number; asked above the largest float it would be infinite
+    ulp = Fraction(largest - float(np.nextafter(np.array(largest, cells.dtype), np.array(0, cells.dtype)))) * 2
     spare = limit - 2 * ulp
     if not np.isfinite(high - low) or 2 * spare <= limit:
         return None

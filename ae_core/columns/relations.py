@@ -135,15 +135,16 @@ def find_sums(columns: list[ColumnPlan], arrays: Sequence[pa.Array], starts: Int
             continue
         locked.update(found.inputs)
         column = columns[index]
-        dense = isinstance(column.code, NumberCode) and column.code.listed is None
+        # a domain is for previews alone here: a long list of values would cost more than it tells
+        cheap = isinstance(column.code, NumberCode) and (column.code.listed is None or len(column.code.listed) <= 4096)
         terms = " + ".join(f"{c} {columns[i].name}" for i, c in zip(found.inputs, found.coefficients, strict=True))
         columns[index] = replace(
             column,
             coder="linear",
             derived=found,
             reason=f"{terms} + rest",
-            domain=column.domain if dense else None,
-            code=column.code if dense else None,
+            domain=column.domain if cheap else None,
+            code=column.code if cheap else None,
         )
 
 
@@ -195,24 +196,24 @@ def _window_terms(
 
 
 def _pursue(goal: Ints, terms: dict[int, Ints]) -> Iterable[tuple[int, ...]]:
-    """Up to three inputs whose sum may be the goal: a beam of those that explain most of what is left of it."""
-    scaled = {index: _centred(term) for index, term in terms.items()}
-    scaled = {index: term for index, term in scaled.items() if term.any()}
-    beam: list[tuple[int, ...]] = [()]
+    """Up to three inputs whose sum may be the goal: a beam of those that leave least of it unexplained."""
+    names = sorted(terms)
+    matrix = np.stack([_centred(terms[index]) for index in names], axis=1) if names else np.zeros((len(goal), 0))
     wanted = _centred(goal)
+    beam: list[tuple[int, ...]] = [()]
     for width in (4, 8, 8):
         wider: dict[tuple[int, ...], float] = {}
         for chosen in beam:
-            rest = wanted
-            if chosen:
-                matrix = np.stack([scaled[index] for index in chosen], axis=1)
-                rest = wanted - matrix @ np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-            for index, term in scaled.items():
-                if index not in chosen:
-                    grown = tuple(sorted((*chosen, index)))
-                    wider[grown] = max(wider.get(grown, 0.0), float(abs(term @ rest)))
-        beam = sorted(wider, key=lambda grown: (-wider[grown], grown))[:width]
-        yield from beam
+            basis = np.linalg.qr(matrix[:, chosen])[0]
+            rest = wanted - basis @ (basis.T @ wanted)
+            free = matrix - basis @ (basis.T @ matrix)
+            length = (free * free).sum(axis=0)
+            gain = np.where(length > 1e-9, (free.T @ rest) ** 2 / np.maximum(length, 1e-9), 0.0)
+            for place in np.flatnonzero(gain > 0):
+                grown = tuple(sorted((*chosen, int(place))))
+                wider[grown] = float(rest @ rest - gain[place])
+        beam = sorted(wider, key=lambda grown: (wider[grown], grown))[:width]
+        yield from (tuple(names[place] for place in chosen) for chosen in beam)
 
 
 def _centred(cells: Ints) -> npt.NDArray[np.float64]:

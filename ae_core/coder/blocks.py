@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from ae_core.coder import rans
 from ae_core.errors import Corrupt
+from ae_core.kernels.compiling import SOURCES, bare_kernel
 from ae_core.kernels.copying import table_bits
 from ae_core.kernels.fast import (
     NETWORK,
@@ -37,8 +37,8 @@ _LEFT_OVER: Final = 2
 _START64: Final = np.uint64(rans.START)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _intervals(m: Packed, w: Work, symbols: np.ndarray, out: np.ndarray) -> None:
+@bare_kernel
+def _intervals(m: Packed, w: Work, symbols: np.ndarray, out: np.ndarray, sources: int = SOURCES) -> None:
     """First slot + (frequency - 1) * 2^16 of every network-coded symbol, uint32, in coding order."""
     bits, at = table_bits(symbols.shape[0]), 0
     for row in range(symbols.shape[0]):
@@ -56,8 +56,10 @@ def _intervals(m: Packed, w: Work, symbols: np.ndarray, out: np.ndarray) -> None
         end_row(m, w)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _decode(m: Packed, w: Work, symbols: np.ndarray, first_state: np.uint64, words: np.ndarray) -> int:
+@bare_kernel
+def _decode(
+    m: Packed, w: Work, symbols: np.ndarray, first_state: np.uint64, words: np.ndarray, sources: int = SOURCES
+) -> int:
     """Fills the network-coded symbols; 0 when the stream ended as it must."""
     bits, at, state = table_bits(symbols.shape[0]), 0, first_state
     for row in range(symbols.shape[0]):

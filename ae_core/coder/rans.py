@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 
 from ae_core.errors import Corrupt
+from ae_core.kernels.compiling import kernel
 
 START: Final = 1 << 31
 _START64: Final = np.uint64(START)
@@ -40,7 +41,7 @@ def encode_reference(intervals: list[tuple[int, int]]) -> bytes:
     return np.array([x & 0xFFFFFFFF, x >> 32, *reversed(words)], dtype="<u4").tobytes()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _push_all(intervals: np.ndarray, words: np.ndarray) -> int:
     """Fills `words` from its end and returns the index of the first one."""
     x, at = _START64, words.shape[0]

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from ae_core.errors import Corrupt
+from ae_core.kernels.compiling import kernel
 
 MAX_ELEMENTS: Final = 1 << 24
 MAX_HEADER: Final = 1 << 20
@@ -78,7 +79,7 @@ def _context(row: int, column: int, overall: int) -> int:
     return min(2 * length + half, _CONTEXTS - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _code(
     values: np.ndarray, columns: int, state: np.ndarray, data: np.ndarray, model: np.ndarray, decoding: bool
 ) -> bool:

@@ -12,8 +12,8 @@ from itertools import combinations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ae_core.kernels.compiling import kernel
 from ae_core.kernels.copying import block_starts, follow, key_hashes
 from ae_core.kernels.frozen import COPY_CLASSES, MAX_KEY
 
@@ -48,13 +48,13 @@ class _Boosted(NamedTuple):
     others: np.ndarray  # float32 (rows,)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _probability(joint: int, total: int, plain: int, rows: int, alphabet: int) -> float:
     """Adaptive estimate: counts in the context, backed off to the counts without context."""
     return (joint + 2.0 * (plain + 0.5) / (rows + 0.5 * alphabet)) / (total + 2.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _adaptive_bits(target: np.ndarray, alphabet: int, context: np.ndarray, contexts: int) -> float:
     """Bits of `target` under adaptive frequencies in `context`."""
     joint = np.zeros((contexts, alphabet), np.int32)
@@ -74,14 +74,14 @@ def _adaptive_bits(target: np.ndarray, alphabet: int, context: np.ndarray, conte
     return bits - np.log2(product)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _magnitude(p: float) -> int:
     """Bin of a probability by its log odds."""
     odds = np.log2(p / (1.0 - p))
     return min(max(int(odds * 0.75 + 0.5 * _BINS), 0), _BINS - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge(
     target: np.ndarray,
     alphabet: int,
@@ -130,7 +130,7 @@ def _judge(
     return before - after, rate
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply(
     values: np.ndarray, classes: np.ndarray, probability: np.ndarray, rate: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

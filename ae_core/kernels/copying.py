@@ -22,12 +22,14 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from ae_core.kernels.compiling import kernel
+
 MAX_TABLE_BITS: Final = 17
 _MIX_1: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_2: Final = np.uint64(0xD6E8FEB86659FD93)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def table_bits(rows: int) -> int:
     """log2 of the number of entries of a candidate's table in a block of `rows` rows."""
     bits = 4
@@ -36,7 +38,7 @@ def table_bits(rows: int) -> int:
     return bits
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def hash_word(word: np.uint64) -> np.uint64:
     """The 64-bit hash of a packed key; a bijection."""
     g = np.uint64(word) * _MIX_1
@@ -44,25 +46,25 @@ def hash_word(word: np.uint64) -> np.uint64:
     return g * _MIX_2
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def entry_index(hashed: np.uint64, bits: int) -> np.int64:
     """Where the entry of a hashed key lives."""
     return np.int64(hashed >> np.uint64(64 - bits))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def entry_check(hashed: np.uint64) -> np.uint32:
     """The 16 bits that tell keys of one entry apart."""
     return np.uint32((hashed >> np.uint64(8)) & np.uint64(0xFFFF))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def seen(entry: np.uint32, check: np.uint32) -> np.uint32:
     """The entry as this key sees it: itself, or 0 where it is empty or another key's."""
     return entry if (entry >> np.uint32(16)) == check else np.uint32(0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def updated(entry: np.uint32, check: np.uint32, symbol: int) -> np.uint32:
     """The entry after a symbol; `entry` is the result of `seen`."""
     kind: Any = np.int64(entry & np.uint32(15))
@@ -72,7 +74,7 @@ def updated(entry: np.uint32, check: np.uint32, symbol: int) -> np.uint32:
     return (check << np.uint32(16)) | np.uint32((symbol << 4) | new)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def key_hashes(symbols: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Hash of the key of every row; uint64 (rows,)."""
     out = np.empty(symbols.shape[0], np.uint64)
@@ -84,7 +86,7 @@ def key_hashes(symbols: np.ndarray, key: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def follow(hashes: np.ndarray, target: np.ndarray, starts: np.ndarray, values: np.ndarray, classes: np.ndarray) -> None:
     """Runs one candidate over blocks that begin at `starts` (its last element is the end) and fills its features."""
     table = np.zeros(1 << MAX_TABLE_BITS, np.uint32)

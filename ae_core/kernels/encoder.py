@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ae_core.errors import Corrupt
+from ae_core.kernels.compiling import kernel
 from ae_core.kernels.frozen import FrozenEncoder, first_rows
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _encode(
     symbols: np.ndarray, first: np.ndarray, E: np.ndarray, bias: np.ndarray, levels: np.ndarray, z: np.ndarray
 ) -> None:

@@ -46,7 +46,7 @@ class Packed(NamedTuple):
     b0: np.ndarray  # int32 (state vectors * 16,)
     M: np.ndarray  # int16, packed
     m_bias: np.ndarray  # int32: 16, the rounding
-    W: np.ndarray  # int16, packed, one after the other
+    W: np.ndarray  # int8 where all fit, else int16; packed, one after the other
     w_at: np.ndarray  # int64 (positions,)
     w_bias: np.ndarray  # int32 (positions * hidden vectors * 16,): 16 * bw + 16
     V: np.ndarray  # int16, packed, one after the other
@@ -156,6 +156,12 @@ def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
     return aligned(np.concatenate([*parts, np.zeros(LANES, dtype)]).astype(dtype))
 
 
+def _narrowed(parts: list[np.ndarray]) -> np.ndarray:
+    """Joined weights, int8 where all of them fit: half the memory to stream for every symbol."""
+    fits = all(np.abs(part.astype(np.int32)).max(initial=0) <= 127 for part in parts)
+    return _joined(parts, np.int8 if fits else np.int16)
+
+
 def pack(group: FrozenGroup) -> Packed:
     """The group laid out for the kernels; its bounds must have been checked (`bounds.check_bounds`)."""
     positions, sv, hv = len(group.alphabets), whole_vectors(group.width), whole_vectors(group.hidden)
@@ -193,7 +199,7 @@ def pack(group: FrozenGroup) -> Packed:
         b0=aligned(_padded(group.b0, sv, np.int32)),
         M=aligned(pack_dense(group.M, np.arange(group.width), sv * LANES, sv)),
         m_bias=aligned(np.full(sv * LANES, 16, np.int32)),
-        W=_joined(W, np.int16),
+        W=_narrowed(W),
         w_at=_offsets(W),
         w_bias=aligned(w_bias),
         V=_joined(layers.V, np.int16),

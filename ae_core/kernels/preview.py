@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from ae_core.errors import Corrupt
+from ae_core.kernels.compiling import SOURCES, bare_kernel
 from ae_core.kernels.fast import aligned, pack_dense, whole_vectors
 from ae_core.kernels.frozen import ORDINAL_SHIFT, FrozenPreview, first_rows
 from ae_core.kernels.vectors import LANES, add_row, clamp_shifted, dense
@@ -92,8 +93,8 @@ def _code(m: _PackedPreview, column: int) -> int:
     return min(code, levels - 1)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def _preview(m: _PackedPreview, z: np.ndarray, codes: np.ndarray) -> None:
+@bare_kernel
+def _preview(m: _PackedPreview, z: np.ndarray, codes: np.ndarray, sources: int = SOURCES) -> None:
     hidden_vectors, output_vectors = m.b.shape[0] // LANES, m.out.shape[0] // LANES
     for row in range(z.shape[0]):
         for i in range(m.sums.shape[0]):

@@ -107,7 +107,9 @@ def _times(builder: _Builder, index: Any, factor: int) -> Any:
     return builder.mul(index, ir.Constant(_I64, factor))
 
 
-def _dense_chunk(builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...], pairs: Any, vectors: int) -> None:
+def _dense_chunk(
+    builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...], weight: ir.IntType, pairs: Any, vectors: int
+) -> None:
     """out[...] = bias[...] + inputs @ weights for `vectors` output vectors, accumulators in registers.
 
     Even and odd pairs have accumulators of their own, so that two multiply-adds are under way at once.
@@ -128,7 +130,8 @@ def _dense_chunk(builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...]
             row = builder.add(weights_at, _times(builder, pair_at, LANES * vectors))
             for v in range(vectors):
                 here = builder.add(row, ir.Constant(_I64, 2 * LANES * v))
-                product = builder.mul(builder.sext(_load(builder, weights, here, _I16, _PAIRS16), wide), spread)
+                loaded = _load(builder, weights, here, weight, ir.VectorType(weight, 2 * LANES))
+                product = builder.mul(builder.sext(loaded, wide), spread)
                 even, odd = (builder.shuffle_vector(product, product, mask) for mask in (evens, odds))
                 total = sums[v][half]
                 builder.store(builder.add(builder.load(total), builder.add(even, odd)), total)
@@ -151,7 +154,8 @@ def dense(
 ) -> Any:
     """out = bias[bias_at:] + inputs @ weights[weights_at:], int32 (vectors * 16,).
 
-    `inputs` is int16 (2 * pairs,), pairs even. `weights` is packed by `fast.pack_dense`: chunks of at most four
+    `inputs` is int16 (2 * pairs,), pairs even. `weights` (int8 or int16) are packed by
+    `fast.pack_dense`: chunks of at most four
     output vectors, in a chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights
     of the two inputs.
     """
@@ -160,6 +164,7 @@ def dense(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
         arrays = tuple(_data(context, builder, kinds[i], args[i]) for i in (0, 1, 3, 5))
+        weight = ir.IntType(kinds[3].dtype.bitwidth)
         bias_at, weights_at, pairs, vectors = args[2], args[4], args[6], args[7]
         chunks = builder.sdiv(vectors, ir.Constant(_I64, CHUNK))
         weights_per_vector = _times(builder, pairs, 2 * LANES)
@@ -171,7 +176,7 @@ def dense(
                 builder.add(bias_at, element),
                 builder.add(weights_at, builder.mul(first_vector, weights_per_vector)),
             )
-            _dense_chunk(builder, arrays, at, pairs, size)
+            _dense_chunk(builder, arrays, at, weight, pairs, size)
 
         with cgutils.for_range(builder, chunks, intp=_I64) as loop:
             emit(_times(builder, loop.index, CHUNK), CHUNK)

@@ -21,7 +21,7 @@ help: ## this text
 $(INSTALLED): infra/constraints.txt infra/install.py pyproject.toml
 	@$(or $(PYTHON),false) -c "$(FITS)" || { echo "no Python 3.11 or newer with its venv module: install python3 and python3-venv, or make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing the tested versions into $(VENV) (about 1 GB, once)"
+	@echo "installing the tested versions into $(VENV) (about 2 GB, a few minutes, once)"
 	@$(BIN)/python infra/install.py --torch-index="$(TORCH_INDEX)" $(PIP_ARGS)
 	@touch $@
 
@@ -33,7 +33,7 @@ test: $(INSTALLED) ## every test that needs Python alone (15 minutes at most on 
 	@$(BIN)/python -m pytest -m "not full and not browser" $(PYTEST_ARGS)
 
 test-ci: $(INSTALLED) ## the fixed slice of the full set that continuous integration runs
-	@$(BIN)/python -m pytest -m "ci" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "ci or browser" $(PYTEST_ARGS)
 
 test-full: $(INSTALLED) ## every test; those whose tool is missing are named and skipped
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

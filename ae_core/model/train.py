@@ -215,7 +215,8 @@ def train_autoencoder(
     for step, rows in enumerate(batches):
         _set_rate(optimiser, schedule.at(step))
         losses, bits = run(rows, step >= schedule.round_from * schedule.steps)
-        loss = losses.sum() + rate_weight * bits.mean()
+        weight = rate_weight * min(1.0, 2 * step / schedule.steps)  # first find what is worth saying, then say it briefly
+        loss = losses.sum() + weight * bits.mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -234,12 +234,17 @@ def _solve(goal: Ints, inputs: Sequence[Ints]) -> tuple[int, ...] | None:
     terms = [cells - cells[0] for cells in inputs]
     matrix = np.stack([term.astype(np.float64) for term in terms], axis=1)
     weights, _, rank, _ = np.linalg.lstsq(matrix, (shifted // unit).astype(np.float64), rcond=1e-9)
-    whole = np.rint(weights)
-    if rank < len(inputs) or (whole == 0).any() or np.abs(whole).max() * unit >= 2.0**62:
+    if rank < len(inputs):
         return None
-    exact = tuple(int(weight) * unit for weight in whole)
-    total = sum((term * np.int64(weight) for term, weight in zip(terms, exact, strict=True)), np.zeros_like(goal))
-    return exact if bool((total == shifted).all()) else None
+    # multiples of the goal's own unit first: their rounding is safe however large the unit
+    for rounded, scale in ((np.rint(weights), unit), (np.rint(weights * unit), 1)):
+        if (rounded == 0).any() or float(np.abs(rounded).max()) * scale >= 2.0**62:
+            continue
+        exact = tuple(int(weight) * scale for weight in rounded)
+        total = sum((term * np.int64(weight) for term, weight in zip(terms, exact, strict=True)), np.zeros_like(goal))
+        if bool((total == shifted).all()):
+            return exact
+    return None
 
 
 def _rest_changes(found: Linear, target: Cells, cells: dict[int, Cells], starts: Ints) -> int:

@@ -51,7 +51,15 @@ TEMPORAL = [
     pa.timestamp("ns", "Europe/Vienna"),
     *(pa.duration(unit) for unit in ("s", "ms", "us", "ns")),
 ]
-TEXT = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(3), pa.string_view(), pa.binary_view()]
+TEXT = [
+    pa.string(),
+    pa.large_string(),
+    pa.binary(),
+    pa.large_binary(),
+    pa.binary(3),
+    pa.string_view(),
+    pa.binary_view(),
+]
 NESTED = [
     pa.list_(pa.float64()),
     pa.large_list(pa.int8()),
@@ -181,7 +189,12 @@ def cases(draw: st.DrawFn, kinds: list[pa.DataType] = ALL) -> tuple[pa.Table, Re
     rows = draw(st.sampled_from([0, 1, 2, 7, 40, 150]))
     arrays = [draw(columns(kinds, rows)) for _ in range(draw(st.integers(1, 4)))]
     fields = [
-        pa.field(f"c{i}. '😀", a.type, a.null_count > 0 or pa.types.is_null(a.type) or draw(st.booleans()), {b"k": b"v"} if i else None)
+        pa.field(
+            f"c{i}. '😀",
+            a.type,
+            a.null_count > 0 or pa.types.is_null(a.type) or draw(st.booleans()),
+            {b"k": b"v"} if i else None,
+        )
         for i, a in enumerate(arrays)
     ]
     table = pa.table(arrays, schema=pa.schema(fields, {b"table": b"\x00meta"}))

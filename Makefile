@@ -42,7 +42,7 @@ lint: $(INSTALLED) ## style, types, and who may import whom
 	@$(BIN)/ruff check $(LINTED)
 	@$(BIN)/ruff format --check $(LINTED)
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## rewrite the code in the house's format
 	@$(BIN)/ruff check --fix $(LINTED)

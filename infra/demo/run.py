@@ -14,21 +14,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from infra.demo import flights
-from tests.benchmarks.fidelity import Bounds, range_bounds, worst_ratio
+from tests.benchmarks.fidelity import Bounds, Violation, range_bounds, worst_ratio
 from tests.benchmarks.peers import QUANTISED_BEST, measure
 
 POLICY = Path(__file__).with_name("policy.yaml")
 COMMAND = Path(sys.executable).with_name("latentlake")
 PEERS = ("Parquet zstd-19", QUANTISED_BEST)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the demo measured; also written to results.json. Sizes in bytes."""
+
+    rows: int
+    cells: int
+    lake: int
+    arrow: int
+    peers: dict[str, int]
+    archive: int
+    parts: dict[str, int]
+    worst_ratio: float
+    violations: int
 
 
 def main(folder: Path) -> None:
@@ -57,13 +72,26 @@ def main(folder: Path) -> None:
     bounds = policy_bounds(year)
     say("check: decoded against original, cell by cell, without the project's own code")
     worst = max(worst_ratio(table, read(decoded / m.name), bounds) for table, m in zip(originals, months, strict=True))
+    print(f"{year.num_rows:,} rows, {year.num_rows * year.num_columns:,} cells: none outside its bound", flush=True)
 
     say("peers: the same year at the same bounds as one file each (measured once, then remembered)")
     peers = remembered(folder / "cache" / "peers.json", year, bounds)
-    listing = json.loads(run("ls", archive, "--json", shown=False))
-    print_sizes(directory_bytes(lake), year.nbytes, peers, listing["totals"], directory_bytes(archive))
-    print(f"\nworst error / bound   {worst:.4f}   (1 is allowed)")
-    print("violations            0        (the check above stops at the first)")
+    totals = json.loads(run("ls", archive, "--json", shown=False))["totals"]
+    layers = {name: int(totals[name]) for name in ("latents", "residuals", "models")}
+    size = directory_bytes(archive)
+    result = Result(
+        rows=year.num_rows,
+        cells=year.num_rows * year.num_columns,
+        lake=directory_bytes(lake),
+        arrow=year.nbytes,
+        peers=peers,
+        archive=size,
+        parts={**layers, "metadata": size - sum(layers.values())},
+        worst_ratio=worst,
+        violations=0,  # the check ends the demo at the first one
+    )
+    (folder / "results.json").write_text(json.dumps(asdict(result), indent=1))
+    print_result(result)
     print(f"report                {report}   (one page, opens in any browser, needs no network)")
 
 
@@ -111,6 +139,7 @@ def remembered(path: Path, table: pa.Table, bounds: Bounds) -> dict[str, int]:
     key = _digest(parts)
     if path.exists() and (known := json.loads(path.read_text()))["key"] == key:
         return dict(known["bytes"])
+    print("this takes a minute", flush=True)
     sizes = {name: measure(name, [table], bounds).bytes for name in PEERS}
     path.write_text(json.dumps({"key": key, "bytes": sizes}))
     return sizes
@@ -128,17 +157,17 @@ def directory_bytes(folder: Path) -> int:
     return sum((Path(parent) / name).stat().st_size for parent, _, names in os.walk(folder) for name in names)
 
 
-def print_sizes(lake: int, arrow: int, peers: dict[str, int], totals: dict[str, Any], archive: int) -> None:
-    """Print the sizes side by side, every one also relative to the lake."""
-    rows = [("original: the lake, Parquet with zstd", lake), ("  the same rows in memory (Arrow)", arrow)]
-    rows += list(peers.items())
-    rows += [("archive, every byte on disk", archive)]
-    rows += [(f"  {name}", totals[name]) for name in ("latents", "residuals")]
-    rows += [("  model (stored twice)", totals["models"])]
-    rows += [("  metadata", archive - sum(totals[name] for name in ("latents", "residuals", "models")))]
+def print_result(result: Result) -> None:
+    """Print the sizes side by side, every one also relative to the lake, and the verdict."""
+    rows = [("original: the lake, Parquet with zstd", result.lake), ("  the same rows in memory (Arrow)", result.arrow)]
+    rows += result.peers.items()
+    rows += [("archive, every byte on disk", result.archive)]
+    rows += [(f"  {'model, stored twice' if name == 'models' else name}", size) for name, size in result.parts.items()]
     print(f"\n{'':45}{'bytes':>12}{'of the lake':>14}")
     for label, size in rows:
-        print(f"{label:45}{size:12,}{size / lake:13.1%}")
+        print(f"{label:45}{size:12,}{size / result.lake:13.1%}")
+    print(f"\nworst error / bound   {result.worst_ratio:.4f}   (1 is allowed)")
+    print(f"violations            {result.violations} of {result.cells:,} cells")
 
 
 def say(text: str) -> None:
@@ -147,4 +176,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    try:
+        main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    except Violation as violation:
+        sys.exit(f"a promise is broken: {violation}")

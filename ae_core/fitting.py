@@ -85,6 +85,7 @@ def train_codec(
     served = max(rows, rows_served)
     reason = _hopeless(plan, rows, latents)
     if reason is not None:
+        plan = _moved(plan, {c.name for c in plan.columns if c.coder == "network"}, reason)
         return Codec(plan, None, reason), TrainingReport(rows, served, 0, 0, 0, 0, (), None, reason)
 
     encoded = [encode_columns(plan, table) for table in sample]

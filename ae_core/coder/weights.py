@@ -3,9 +3,10 @@
     bytes = header length (uint32 little-endian), header (deflated JSON: [[name, type, shape], ...]), code
 
 One binary arithmetic code holds the tensors in the header's order, row by row (a vector is one row). A weight's
-context is the magnitude that its row and column so far predict; its bit length is coded in unary, then its sign, then
-the bits below the leading one, of which the first two are modelled. All arithmetic is on integers: `_code` is the
-definition, and encoding and decoding are one and the same walk.
+context is the magnitude that its row and column so far predict; its bit length is coded in unary, then its sign in the
+context of the two weights above it (neighbouring symbols have similar rows), then the bits below the leading one, of
+which the first two are modelled. All arithmetic is on integers: `_code` is the definition, and encoding and decoding
+are one and the same walk.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ WORST_BYTES: Final = 96
 """Of one weight: at most 66 bits are coded for it, each at a probability of 48 / 65536 or more (10.5 bits)."""
 _TYPES: Final[dict[str, Any]] = {"b": np.int8, "h": np.int16, "i": np.int32}
 _LENGTHS: Final = 33
-_CONTEXTS: Final = 32
+_CONTEXTS: Final = 24
 _TAILS: Final = 4 * _LENGTHS
-_NODES: Final = _CONTEXTS * _LENGTHS + _CONTEXTS * _TAILS
-_RATE_LIMIT: Final = 160
+_TAILS_AT: Final = _CONTEXTS * _LENGTHS
+_SIGNS_AT: Final = _TAILS_AT + _CONTEXTS * _TAILS
+_LEANS: Final = 7
+_SIGN_LENGTHS: Final = 4
+_NODES: Final = _SIGNS_AT + 2 * _LEANS * _SIGN_LENGTHS
+_RATE_LIMIT: Final = 80
 _RATES: Final = np.array([(1 << 17) // (2 * n + 3) for n in range(_RATE_LIMIT)], np.int64)
 _LOW: Final = 0
 _HIGH: Final = 1
@@ -70,13 +75,23 @@ def _bit(state: np.ndarray, data: np.ndarray, model: np.ndarray, node: int, bit:
 
 @njit(inline="always")
 def _context(row: int, column: int, overall: int) -> int:
-    """Half octaves of the expected magnitude; all three are mean magnitudes times 256."""
+    """Octave of the expected magnitude; all three are mean magnitudes times 256."""
     expected = (row * column) // max(overall, 16)
-    length = 0
-    while expected >> length > 1:
-        length += 1
-    half = (expected >> (length - 1)) & 1 if length > 0 else 0
-    return min(2 * length + half, _CONTEXTS - 1)
+    octave = 0
+    while expected >> octave > 1 and octave < _CONTEXTS - 1:
+        octave += 1
+    return octave
+
+
+@njit(inline="always")
+def _sign_node(above: int, above_that: int, length: int) -> int:
+    """Node of the sign of a weight of this bit length, below two others (0 where there is none)."""
+    lean = 2 * above + above_that
+    strength = 0
+    while abs(lean) >> strength > 0 and strength < _LEANS - 1:
+        strength += 1
+    side = 1 if lean < 0 else 0
+    return _SIGNS_AT + (2 * strength + side) * _SIGN_LENGTHS + min(length, _SIGN_LENGTHS) - 1
 
 
 @kernel
@@ -93,7 +108,7 @@ def _code(
             at = row * columns + column
             value = values[at]
             size = abs(value)
-            expected = (8 * overall + 256 * total) // (8 + column)
+            expected = (2 * overall + 256 * total) // (2 + column)
             context = _context(expected, means[column], overall)
             length = 0
             while _bit(state, data, model, context * _LENGTHS + length, 1 if size >> length > 0 else 0, decoding):
@@ -102,20 +117,21 @@ def _code(
                     return False
             negative = 0
             if length > 0:
-                negative = _bit(state, data, model, -1, 1 if value < 0 else 0, decoding)
+                above = values[at - columns] if row > 0 else 0
+                node = _sign_node(above, values[at - 2 * columns] if row > 1 else 0, length)
+                negative = _bit(state, data, model, node, 1 if value < 0 else 0, decoding)
             prefix = 1
             for below in range(length - 2, -1, -1):
                 node = -1
                 if prefix < 4:
-                    node = _CONTEXTS * _LENGTHS + context * _TAILS + length * 4 + prefix
+                    node = _TAILS_AT + context * _TAILS + length * 4 + prefix
                 bit = _bit(state, data, model, node, (size >> below) & 1, decoding)
                 prefix = 2 * prefix + bit
             if decoding:
                 size = prefix if length > 0 else 0
                 values[at] = -size if negative else size
             total += size
-            shift = 1 if row == 0 else (2 if row < 4 else (3 if row < 12 else 4))
-            means[column] += ((size << 8) - means[column]) >> shift
+            means[column] += ((size << 8) - means[column]) >> (1 if row == 0 else 2)
         overall += (total * 256 // columns - overall) >> (1 if row < 2 else 3)
     return True
 

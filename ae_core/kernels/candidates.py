@@ -29,6 +29,8 @@ MIN_BITS: Final = 2_048
 """About the bits that a candidate's own boosts and gates take, twice."""
 MIN_SHARE: Final = 0.001
 """Of the whole table's bits: below, a candidate costs more time than it is worth."""
+KEPT_HASHES: Final = 48
+"""Keys whose hashes are kept for the next positions, 1 MiB each."""
 _BINS: Final = 12
 
 
@@ -171,7 +173,7 @@ class _Search:
     def features(self, position: int, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Value and class of a candidate at every row."""
         if key not in self.hashes:
-            if len(self.hashes) > 256:
+            if len(self.hashes) > KEPT_HASHES:
                 self.hashes.clear()
             self.hashes[key] = key_hashes(self.symbols, np.array(key, dtype=np.int64))
         values, classes = np.empty(self.rows, np.int16), np.empty(self.rows, np.int8)

@@ -382,7 +382,7 @@ def prefetch(typingctx: Any, table: Any, at: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address = _address(builder, _data(context, builder, signature.args[0], args[0]), args[1], _I32, ir.IntType(8))
         kind = ir.FunctionType(ir.VoidType(), [address.type, _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
         builder.call(function, [address, *(ir.Constant(_I32, value) for value in (1, 3, 1))])
         return context.get_dummy_value()
 

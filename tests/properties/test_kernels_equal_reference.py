@@ -36,10 +36,11 @@ def models(draw):
         width=draw(st.sampled_from([1, 7, 16, 33, 64])),
         hidden=draw(st.sampled_from([1, 5, 16, 48, 70])),
         sharpness=draw(st.sampled_from([1, 20, 60])),
+        inner=draw(st.sampled_from([30, 90])),
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(group=models(), rows=st.sampled_from([0, 1, 2, 9, 30]), seed=st.integers(0, 2**32))
 def test_streams_equal_the_reference_and_decode_exactly(group, rows, seed):
     check_bounds(group)
@@ -56,7 +57,7 @@ def test_streams_equal_the_reference_and_decode_exactly(group, rows, seed):
     assert np.allclose(bits[:, [n for n, c in zip(network, group.coded, strict=True) if c]], expected, atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(group=models(), rows=st.sampled_from([0, 1, 25]), data=st.binary(max_size=120), seed=st.integers(0, 2**32))
 def test_any_bytes_decode_to_an_error_or_to_what_encodes_to_them(group, rows, data, seed):
     symbols = random_symbols(seed, rows, group.alphabets)

@@ -16,8 +16,9 @@ def random_group(
     width: int = 24,
     hidden: int = 20,
     sharpness: int = 60,
+    inner: int = 30,
 ) -> FrozenGroup:
-    """A group with every weight random, within the bounds of int32 arithmetic."""
+    """A group with every weight random, within the bounds of int32 arithmetic; W fits int8 where inner <= 42."""
     rng = np.random.default_rng(seed)
     coded = coded or (True,) * len(alphabets)
 
@@ -32,7 +33,7 @@ def random_group(
         c0=weights(40, width).astype(np.int32),
         b0=weights(40, width).astype(np.int32),
         M=weights(12, width, width),
-        W=tuple(weights(30, width, hidden) for _ in sizes),
+        W=tuple(weights(inner, width, hidden) for _ in sizes),
         bw=tuple(weights(30, hidden) for _ in sizes),
         V=tuple(weights(sharpness, hidden, k) for k in sizes),
         bv=tuple(weights(sharpness, k).astype(np.int32) for k in sizes),

@@ -94,7 +94,12 @@ def _int_grid(cells: Ints, limit: int, least_unit: int) -> IntGrid:
     """The widest grid for cells that are all multiples of one unit apart."""
     low, high = int(cells.min()), int(cells.max())
     unit = int(np.gcd.reduce(cells.view(np.uint64) - np.uint64(low % 2**64))) if high > low else least_unit
-    half = limit // unit
+    return _grid_of(low, high, unit, limit)
+
+
+def _grid_of(low: int, high: int, unit: int, limit: int) -> IntGrid:
+    """The widest grid of multiples of a unit: never wider than one level for all, nor than 64 bits hold."""
+    half = max(0, min(limit // unit, ((high - low) // unit + 1) // 2, (2**63 - unit) // unit))
     return IntGrid(low, high, unit * (2 * half + 1), unit * half, unit * half)
 
 
@@ -175,10 +180,8 @@ def blind_quantiser(kind: pa.DataType, bound: Bound) -> Quantiser | None:
     unit = DAY_MS if pa.types.is_date64(kind) else 1
     if bound.kind == "pointwise":
         return _int_bits(kind, bound.value) if unit == 1 else None
-    half = int(bound.value * storage_per_unit(kind)) // unit
-    low, high = legal_range(kind)
-    half = min(half, (high - low) // unit)
-    return IntGrid(low, high, unit * (2 * half + 1), unit * half, unit * half) if half else None
+    grid = _grid_of(*legal_range(kind), unit, int(bound.value * storage_per_unit(kind)))
+    return grid if grid.half else None
 
 
 def _with_domain(

@@ -73,7 +73,7 @@ def pack_bytes(data: bytes) -> bytes:
     rivals: list[tuple[int, Callable[[], bytes]]] = [
         (_ZSTD, lambda: zstandard.ZstdCompressor(level=level, write_content_size=False).compress(data))
     ]
-    if len(data) <= 1 << 20:
+    if 256 <= len(data) <= 1 << 20:
         rivals.append((_XZ, lambda: lzma.compress(data, lzma.FORMAT_RAW, filters=_XZ_FILTERS)))
     if len(data) <= _SMALL:
         rivals.append((_BROTLI, lambda: brotli.compress(data, quality=11, lgwin=22)))

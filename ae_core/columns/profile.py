@@ -71,11 +71,11 @@ def _settle(column: ColumnPlan, codes: Codes | None, starts: np.ndarray, is_key:
     """Constants and run-like columns need no network."""
     if codes is None or not len(codes):
         return column
-    changed = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    if not len(changed):
+    changed = np.concatenate([[False], codes[1:] != codes[:-1]])
+    if not changed.any():
         constant = Lookup((), (), np.zeros(1, np.int64), codes[:1].astype(np.int64))
         return replace(column, coder="lookup", derived=constant, reason="constant")
-    inner = len(np.setdiff1d(changed, starts))
-    if is_key or inner * _ROWS_PER_CHANGE <= len(codes):
+    changed[starts[starts < len(codes)]] = False
+    if is_key or int(changed.sum()) * _ROWS_PER_CHANGE <= len(codes):
         return replace(column, coder="plain", reason="changes seldom: stored as runs, known to the network")
     return column

@@ -37,6 +37,11 @@ def _spread(rows: int, count: int) -> Ints:
     return np.arange(rows) if rows <= count else np.linspace(0, rows - 1, count).astype(np.int64)
 
 
+def _distinct(cells: Ints) -> int:
+    ordered = np.sort(cells)
+    return int((ordered[1:] != ordered[:-1]).sum()) + 1
+
+
 def _entropy(cells: npt.NDArray[np.integer]) -> tuple[float, int]:
     """(zero-order entropy in bits a cell, number of distinct cells)."""
     counts = np.unique(cells, return_counts=True)[1]
@@ -317,10 +322,10 @@ def _conditional(goal: Codes, place: Ints) -> float:
 
 def _determines(place: Ints, goal: Codes, repeats: int) -> bool:
     """True where the keys leave few doubts on these rows and occur `repeats` times each on average."""
-    distinct = len(np.unique(place))
+    distinct = _distinct(place)
     if distinct * repeats > len(goal):
         return False
-    pairs = len(np.unique(place * (int(goal.max()) + 1) + goal))
+    pairs = _distinct(place * (int(goal.max()) + 1) + goal)
     return (pairs - distinct) * _MISSES <= len(goal) * 2
 
 

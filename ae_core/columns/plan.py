@@ -7,6 +7,7 @@ lists go through the plain coders, and the rest is one compressed JSON text.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,15 +18,33 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup, linear_from_json, linear_to_json, lookup_from_json, lookup_to_json
-from ae_core.columns.domain import Domain, NumberCode, TextCode, ValueCode, make_domain
-from ae_core.columns.numeric import Quantiser, quantiser_from_json, quantiser_to_json
+from ae_core.columns.domain import MAX_LEVELS, SPECIALS, Domain, NumberCode, TextCode, ValueCode, make_domain
+from ae_core.columns.numeric import (
+    FloatBits,
+    FloatDecimal,
+    FloatGrid,
+    Quantiser,
+    quantiser_from_json,
+    quantiser_to_json,
+)
 from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, unpack_ints, write_varint
-from ae_core.columns.storage import working_type
+from ae_core.columns.storage import kind_of, working_type
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound
 
 Coder = Literal["network", "plain", "lookup", "linear"]
+
+_MALFORMED = (
+    pa.ArrowException,
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+)  # what reading records of the wrong shape may raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +170,10 @@ class TablePlan:
             if len(records) != len(schema) or at != len(data):
                 raise Corrupt("column plan: does not fit its schema: verify the archive")
             columns = tuple(_read_column(field, record, blobs) for field, record in zip(schema, records, strict=True))
+            for column in columns:
+                _refuse_unsound(column, columns)
             return cls(schema, columns)
-        except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
+        except _MALFORMED as error:
             raise Corrupt(f"column plan: malformed ({error}): verify the archive") from None
 
 
@@ -228,3 +249,52 @@ def _read_code(
     if quantiser is None:
         raise Corrupt("column plan: numbers without a quantiser: verify the archive")
     return NumberCode(quantiser, number["first"], listed)
+
+
+def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None:
+    """Raise Corrupt where decoding the column could loop, reach outside a table or ask for endless memory."""
+    kind = kind_of(working_type(column.type))
+    sound = (column.domain is None) == (column.code is None) and (
+        column.domain is not None or column.coder != "network"
+    )
+    if column.domain is not None:
+        specials = [special for special in SPECIALS if special in column.domain.specials]
+        sound &= 0 <= column.domain.levels <= MAX_LEVELS and specials == list(column.domain.specials)
+        sound &= specials[-1:] == ["escape"] and isinstance(column.code, TextCode) == (kind == "bytes")
+    for quantiser in (column.quantiser, column.code.quantiser if isinstance(column.code, NumberCode) else None):
+        floats = isinstance(quantiser, FloatBits | FloatDecimal | FloatGrid)
+        sound &= quantiser is None or (kind in ("int", "float") and floats == (kind == "float"))
+        sound &= not floats or quantiser.width == column.type.bit_width // 8  # type: ignore[union-attr]
+    derived = column.derived
+    sound &= (column.coder in ("lookup", "linear")) == (derived is not None)
+    if isinstance(derived, Lookup):
+        keys = [columns[key] for key in derived.keys if 0 <= key < len(columns)]
+        sound &= column.domain is not None and tuple(key.domain.size for key in keys if key.domain) == derived.sizes
+        sound &= all(key.has_symbols for key in keys) and len(keys) == len(derived.keys) <= 3
+        room = math.prod(derived.sizes)
+        sound &= room < 2**62 and len(derived.places) > 0 and bool((np.diff(derived.places) > 0).all())
+        sound &= int(derived.places[0]) >= 0 and int(derived.places[-1]) < room
+        sound &= int(derived.codes.min()) >= 0 and int(derived.codes.max()) < (
+            column.domain.size if column.domain else 0
+        )
+    elif isinstance(derived, Linear):
+        inputs = [columns[index] for index in derived.inputs if 0 <= index < len(columns)]
+        sound &= len(inputs) == len(derived.inputs) == len(derived.coefficients) and kind == "int"
+        sound &= all(other.derived is None and kind_of(other.type) == "int" for other in inputs)
+    if sound:
+        _try_values(column)
+    else:
+        raise Corrupt(f"column plan: {column.name!r} is described in a way that no writer does: verify the archive")
+
+
+def _try_values(column: ColumnPlan) -> None:
+    """Build what decoding will need, so that numbers out of their range fail here and not in a block."""
+    for quantiser in (column.quantiser, column.code.quantiser if isinstance(column.code, NumberCode) else None):
+        if isinstance(quantiser, FloatDecimal) and not 0 <= quantiser.digits <= 22:
+            raise Corrupt(f"column plan: {column.name!r} has impossible decimals: verify the archive")
+        if isinstance(quantiser, FloatBits) and not 0 <= quantiser.drop <= 52:
+            raise Corrupt(f"column plan: {column.name!r} drops impossible bits: verify the archive")
+        if quantiser is not None:
+            quantiser.rebuild(np.zeros(1, np.int64))
+    if column.domain is not None and column.code is not None:
+        column.code.values(column.domain, working_type(column.type))

@@ -28,7 +28,7 @@ def build_plan(
     Parameters
     ----------
     sample : blocks of consecutive rows; every dictionary, range and relation comes from them.
-    partition_keys : columns that are constant in a partition, where the files hold them at all.
+    partition_keys : columns that are constant in a partition, beside those of the policy.
 
     Raises
     ------
@@ -42,11 +42,11 @@ def build_plan(
     columns = [
         plan_column(field, array, policy.bounds[field.name]) for field, array in zip(schema, arrays, strict=True)
     ]
+    keys = {*partition_keys, *policy.partition_keys}
     starts = np.cumsum([0, *(table.num_rows for table in sample)])[:-1]
     codes = [_codes(column, array) for column, array in zip(columns, arrays, strict=True)]
     columns = [
-        _settle(column, cells, starts, column.name in partition_keys)
-        for column, cells in zip(columns, codes, strict=True)
+        _settle(column, cells, starts, column.name in keys) for column, cells in zip(columns, codes, strict=True)
     ]
     locked = order_words(columns, codes)
     find_sums(columns, arrays, starts, locked)

@@ -19,6 +19,7 @@ from ae_core.columns.storage import Ints, Mask, kind_of, read_ints, valid_mask
 
 _PARTNERS = 24  # nearest columns that are tried as partners of one
 _BEAM = 8  # sets of keys that are kept for a further key
+_DEEP = 64  # with more columns than these, lookups have one key
 _INPUTS = 64
 _PROBE = 2048  # rows that reject a lookup
 _SUPPORT = 24_576  # rows that must hold a key more than once on average
@@ -280,7 +281,8 @@ def find_lookups(columns: list[ColumnPlan], codes: Sequence[Codes | None], locke
         if index in locked:
             continue
         others = [i for i, column in enumerate(columns) if i != index and column.has_symbols]
-        found = _find_lookup(index, _nearest(index, others, _PARTNERS), columns, codes)
+        depth = 3 if len(columns) <= _DEEP else 1
+        found = _find_lookup(index, _nearest(index, others, _PARTNERS), columns, codes, depth)
         if found is None:
             continue
         locked.update(found.keys)
@@ -289,13 +291,13 @@ def find_lookups(columns: list[ColumnPlan], codes: Sequence[Codes | None], locke
 
 
 def _find_lookup(
-    target: int, others: Sequence[int], columns: Sequence[ColumnPlan], codes: Sequence[Codes | None]
+    target: int, others: Sequence[int], columns: Sequence[ColumnPlan], codes: Sequence[Codes | None], depth: int
 ) -> Lookup | None:
     goal = _cells(codes, target)
     probe, support = _spread(len(goal), _PROBE), _spread(len(goal), _SUPPORT)
     few = {index: _cells(codes, index)[probe] for index in [*others, target]}
     beam: list[tuple[int, ...]] = [()]
-    for _ in range(3):
+    for _ in range(depth):
         told: dict[tuple[int, ...], float] = {}
         for chosen in sorted({tuple(sorted((*keys, other))) for keys in beam for other in others if other not in keys}):
             sizes = tuple(_size(columns[key]) for key in chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +17,9 @@ from ae_core.columns import (
     encode_columns,
     preview_columns,
 )
-from ae_core.columns.domain import codes_to_digits, digits_to_codes, make_domain
+from ae_core.columns.derived import Linear, Lookup
+from ae_core.columns.domain import NumberCode, codes_to_digits, digits_to_codes, make_domain
+from ae_core.columns.numeric import FloatBits
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound, ResolvedPolicy
 
@@ -160,6 +163,30 @@ def test_damaged_plans_are_corrupt_or_plans_but_never_a_crash() -> None:
             TablePlan.from_bytes(bytes(changed))
         except Corrupt:
             continue
+
+
+def test_plans_that_no_writer_makes_are_refused() -> None:
+    table = pa.table({"a": RNG.integers(0, 5, ROWS), "b": RNG.integers(0, 5, ROWS)})
+    plan = build_plan(table.schema, [table], ResolvedPolicy({"a": EXACT, "b": EXACT}))
+    a, b = plan.columns
+    assert a.domain is not None
+    code = a.code
+    assert isinstance(code, NumberCode)
+    circle = [
+        replace(column, coder="lookup", derived=Lookup((other,), (6,), np.arange(6), np.zeros(6, np.int64)))
+        for column, other in ((a, 1), (b, 0))
+    ]
+    wrong = [
+        circle,
+        [replace(a, coder="linear", derived=Linear((0,), (1,))), b],
+        [replace(a, domain=replace(a.domain, levels=10**9)), b],
+        [replace(a, code=NumberCode(code.quantiser, 2**70, None)), b],
+        [replace(a, code=NumberCode(FloatBits(0, 8), 0, None)), b],
+        [replace(a, coder="lookup", derived=Lookup((), (), np.zeros(1, np.int64), np.array([99]))), b],
+    ]
+    for columns in wrong:
+        with pytest.raises(Corrupt):
+            TablePlan.from_bytes(TablePlan(table.schema, tuple(columns)).to_bytes())
 
 
 def test_missing_streams_are_corrupt() -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
-from ae_core.records import TableInfo, select_manifests, table_info
+from ae_core.records import TableInfo, select_manifests, table_info, training_reports
 from ae_core.selection import RowRange, Where, parse_rows
 from ae_core.threads import ordered_map
 
@@ -140,10 +140,19 @@ class Archive:
         """The codec that a partition was encoded with; loaded once for all partitions that share it."""
         if manifest.model is None:
             raise Corrupt(f"partition {manifest.partition}: its manifest names no model")
+        return self.model(manifest.model)
+
+    def model(self, sha256: str) -> pipeline.Codec:
+        """The codec of a model; loaded once."""
         with self._lock:
-            if manifest.model not in self._codecs:
-                self._codecs[manifest.model] = pipeline.Codec.from_bytes(self._snapshot.shared(manifest.model))
-            return self._codecs[manifest.model]
+            if sha256 not in self._codecs:
+                self._codecs[sha256] = pipeline.Codec.from_bytes(self._snapshot.shared(sha256))
+            return self._codecs[sha256]
+
+    @cached_property
+    def training(self) -> dict[str, Mapping[str, Any]]:
+        """SHA-256 of each model -> the report of its training."""
+        return training_reports(self._snapshot)
 
     def payload(self, manifest: Manifest, layer: str, block: int) -> bytes:
         """The stored bytes of one block of a layer, checked."""

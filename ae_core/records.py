@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ae_core.archive.format import Manifest, TableRecord
+from ae_core.archive.fields import parse_json
+from ae_core.archive.format import Commit, Manifest, TableRecord
+from ae_core.archive.log import Archive
 from ae_core.archive.reader import Snapshot
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
@@ -100,3 +102,20 @@ def source_bytes(manifest: Manifest) -> int:
 def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
     """Path below the lake of a partition's file: a flat lake's partition is the file itself."""
     return f"{partition}/{name}" if keys else partition
+
+
+def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
+    """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for logged in snapshot.state.commits:
+        if any(ref.kind == "model" for ref in logged.commit.shared):
+            report = read_report(snapshot.archive, logged.commit)
+            if report is not None and isinstance(report.get("model"), str):
+                found[report["model"]] = report
+    return found
+
+
+def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
+    """The report that a commit refers to, checked; None if it has none."""
+    ref = commit.report
+    return None if ref is None else parse_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)

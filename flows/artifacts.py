@@ -11,7 +11,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.jobs.compress import Run
 from ae_core.jobs.prepare import Prepared
 from ae_core.jobs.results import AuditResult, DecodeResult
-from ae_core.jobs.target import training_reports
+from ae_core.records import training_reports
 
 
 def publish_result(run: Run) -> None:

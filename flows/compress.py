@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefect import flow
 from prefect.futures import as_completed
@@ -69,7 +70,12 @@ def commit_batch(prepared: Prepared, batch: list[Staged], threads: int) -> list[
     return commit.commit_batch(prepared, batch, threads=threads)
 
 
-@flow(name="compress_lake", task_runner=ThreadPoolTaskRunner(max_workers=thread_count(SETTINGS.threads)))
+def _runner(threads: int) -> Any:
+    """Partitions side by side, in threads: the kernels let go of the interpreter."""
+    return ThreadPoolTaskRunner(max_workers=thread_count(threads))
+
+
+@flow(name="compress_lake", task_runner=_runner(SETTINGS.threads))
 def compress_lake(request: CompressRequest) -> CompressResult:
     """Compress the new and changed partitions of a lake into an archive."""
     start = time.perf_counter()
@@ -80,7 +86,7 @@ def compress_lake(request: CompressRequest) -> CompressResult:
     publish_training(run.prepared)
     threads = thread_count(request.threads)
     # partitions run side by side, so each gets its share of the threads
-    each = max(1, threads // max(1, min(len(found.due), thread_count(SETTINGS.threads))))
+    each = max(1, threads // len(found.due))
     batcher = Batcher(SETTINGS.batch_partitions, SETTINGS.batch_seconds)
     futures = {encode_partition.submit(run.prepared, partition, each): partition.id for partition in found.due}
     for future in as_completed(list(futures)):
@@ -90,8 +96,13 @@ def compress_lake(request: CompressRequest) -> CompressResult:
             run.failed(futures[future], error)
             continue
         if batch:
-            run.committed(commit_batch(run.prepared, batch, threads))
+            run.committed(commit_batch(run.prepared, run.in_order(batch), threads))
     if batch := batcher.flush():
-        run.committed(commit_batch(run.prepared, batch, threads))
+        run.committed(commit_batch(run.prepared, run.in_order(batch), threads))
     publish_result(run)
     return run.finish()
+
+
+def run_compress(request: CompressRequest) -> CompressResult:
+    """Run the flow here and now, with as many threads as the request says."""
+    return compress_lake.with_options(task_runner=_runner(request.threads or SETTINGS.threads))(request)

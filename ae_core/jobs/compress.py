@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ae_core.archive.reader import open_snapshot
 from ae_core.errors import LatentlakeError, PartialBatch
 from ae_core.jobs.commit import Batcher, commit_batch
-from ae_core.jobs.encode import encode_partition
+from ae_core.jobs.encode import Staged, encode_partition
 from ae_core.jobs.plan import Survey, nothing_to_do, order, survey, unchanged
 from ae_core.jobs.prepare import Prepared, prepare
 from ae_core.jobs.progress import Progress, silent
@@ -30,6 +30,11 @@ class Run:
     start: float
     outcomes: list[PartitionOutcome] = field(default_factory=list)
     errors: list[LatentlakeError] = field(default_factory=list)
+
+    def in_order(self, batch: Sequence[Staged]) -> list[Staged]:
+        """The batch in the lake's order, whatever order its partitions were finished in."""
+        place = {partition.id: index for index, (partition, _) in enumerate(self.found.partitions)}
+        return sorted(batch, key=lambda staged: place[staged.source.id])
 
     def failed(self, partition: str, error: LatentlakeError) -> None:
         """Note a partition that could not be encoded; the others go on."""
@@ -81,6 +86,7 @@ def compress_lake(
     where: Sequence[str] | None = None,
     threads: int = 0,
     seed: int = 0,
+    page_data: bool = True,
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -97,7 +103,7 @@ def compress_lake(
     """
     start = time.perf_counter()
     request = CompressRequest.checked(
-        lake, archive, policy=policy, range_=range_, where=where, threads=threads, seed=seed
+        lake, archive, policy=policy, range_=range_, where=where, threads=threads, seed=seed, page_data=page_data
     )
     found = survey(request)
     if not found.due:
@@ -111,7 +117,7 @@ def compress_lake(
             run.failed(partition.id, error)
             continue
         if batch := batcher.add(staged):
-            run.committed(commit_batch(run.prepared, batch, threads=request.threads))
+            run.committed(commit_batch(run.prepared, run.in_order(batch), threads=request.threads))
     if batch := batcher.flush():
-        run.committed(commit_batch(run.prepared, batch, threads=request.threads))
+        run.committed(commit_batch(run.prepared, run.in_order(batch), threads=request.threads))
     return run.finish()

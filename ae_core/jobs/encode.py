@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import pyarrow as pa
 
@@ -201,7 +202,7 @@ def _stage(
         certificate=certificate.to_dict(),
         versions=versions(),
         no_latents_reason=codec.no_latents_reason,
-        extra={**own_schema(encoder.schema, info.schema), "detail": encoder.losses.finish().detail.to_dict()},
+        extra=own_schema(encoder.schema, info.schema) | _page_data(prepared, encoder),
     )
     proposal = put_partition(archive, folder, manifest)
     stored = sum(change.manifest.length for change in proposal.changes if change.manifest is not None)
@@ -250,6 +251,11 @@ def _certificate(
         model=prepared.model,
         seconds={"encode": seconds},
     )
+
+
+def _page_data(prepared: Prepared, encoder: _Encoder) -> dict[str, Any]:
+    """Histograms and worst rows, so that a report can be drawn after the originals are gone."""
+    return {"detail": encoder.losses.finish().detail.to_dict()} if prepared.page_data else {}
 
 
 def versions() -> dict[str, str]:

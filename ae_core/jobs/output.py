@@ -34,10 +34,11 @@ class ColumnLoss:
     snapshot: int
 
     def field_metadata(self) -> dict[bytes, bytes]:
-        """Parquet field metadata, one `latentlake.` key per figure."""
+        """Parquet field metadata, one `latentlake.` key per figure; what was not measured is left out."""
         return {
-            f"latentlake.{name}".encode(): (value if isinstance(value, str) else json.dumps(value)).encode()
+            f"latentlake.{name}".encode(): str(value).encode()
             for name, value in asdict(self).items()
+            if value is not None
         }
 
 

@@ -11,12 +11,11 @@ from ae_core.archive.reader import Snapshot
 from ae_core.errors import PolicyError
 from ae_core.jobs.changes import Verdict, judge
 from ae_core.jobs.request import CompressRequest
-from ae_core.jobs.results import CompressResult, DryRun, PartitionDecision, PartitionOutcome
-from ae_core.jobs.sampling import row_counts
+from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
 from ae_core.lake import LakePartition, column_ranges, common_schema, file_sha256, has_range, list_partitions
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
-from ae_core.records import TableInfo, layer_sizes, source_bytes
+from ae_core.records import TableInfo, layer_sizes
 
 
 @dataclass(frozen=True)
@@ -99,25 +98,6 @@ def ranged_columns(policy: Policy, schema: pa.Schema) -> list[str]:
     return names
 
 
-def dry_run(request: CompressRequest) -> DryRun:
-    """What the run would do, and about how many bytes it would take."""
-    found = survey(request)
-    ratio = _usual_ratio(found.snapshot)
-    decisions = tuple(
-        PartitionDecision(
-            partition=partition.id,
-            action="compress" if verdict.compress else "skip",
-            reason=verdict.reason,
-            rows=sum(row_counts(partition)),
-            source_bytes=partition.size,
-            estimated_bytes=round(ratio * partition.size) if ratio is not None and verdict.compress else None,
-        )
-        for partition, verdict in found.partitions
-    )
-    head = None if found.snapshot is None else found.snapshot.number
-    return DryRun(request.lake, request.archive, dry_run=True, head=head, partitions=decisions)
-
-
 def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
     """The result of a run that finds every partition archived and unchanged."""
     return CompressResult(
@@ -134,26 +114,29 @@ def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
 
 def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     """The outcomes of the partitions that are left alone."""
-    return tuple(
-        PartitionOutcome(partition.id, "unchanged", verdict.reason, source_bytes=partition.size)
-        for partition, verdict in found.partitions
-        if not verdict.compress
-    )
+    outcomes = []
+    for partition, verdict in found.partitions:
+        if verdict.compress or found.snapshot is None:
+            continue
+        manifest = found.snapshot.manifest(partition.id)
+        length = found.snapshot.state.partitions[partition.id].length
+        outcomes.append(
+            PartitionOutcome(
+                partition=partition.id,
+                action="unchanged",
+                reason=verdict.reason,
+                rows=manifest.rows,
+                source_bytes=partition.size,
+                archive_bytes=sum(layer_sizes(manifest).values()) + length,
+            )
+        )
+    return tuple(outcomes)
 
 
 def _judge(partition: LakePartition, snapshot: Snapshot | None) -> Verdict:
     if snapshot is None or partition.id not in snapshot.state.partitions:
         return judge(partition, None, file_sha256)
     return judge(partition, snapshot.manifest(partition.id).sources, file_sha256)
-
-
-def _usual_ratio(snapshot: Snapshot | None) -> float | None:
-    """Archived bytes over source bytes of the partitions so far; None without any."""
-    if snapshot is None or not snapshot.partitions:
-        return None
-    manifests = [snapshot.manifest(partition) for partition in snapshot.partitions]
-    sources = sum(map(source_bytes, manifests))
-    return sum(sum(layer_sizes(manifest).values()) for manifest in manifests) / max(1, sources)
 
 
 def order(outcomes: Sequence[PartitionOutcome], found: Survey) -> tuple[PartitionOutcome, ...]:

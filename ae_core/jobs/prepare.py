@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ae_core import pipeline
 from ae_core.archive.commit import append
@@ -38,6 +40,7 @@ class Prepared:
     since: int
     use: ModelUse
     commit: int | None
+    page_data: bool
 
 
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
@@ -57,7 +60,7 @@ def prepare(request: CompressRequest, found: Survey, *, progress: Progress = sil
         model = held.model
         codec = pipeline.Codec.from_bytes(target.shared(model.sha256))
         use = ModelUse(model.sha256, model.length, True, 0.0, codec.no_latents_reason)
-        return Prepared(request.archive, held.ref.sha256, model.sha256, target.number, use, None)
+        return Prepared(request.archive, held.ref.sha256, model.sha256, target.number, use, None, request.page_data)
     return _train(request, found, info, target, progress)
 
 
@@ -82,7 +85,7 @@ def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Sna
     training = put_report(
         archive,
         {"model": model.sha256, "table": table.sha256, "sample_rows": sum(block.num_rows for block in sample)}
-        | {"seconds": round(seconds, 3), "training": report.to_dict()},
+        | {"seconds": round(seconds, 3), "training": _compact(report.to_dict())},
     )
     proposal = Proposal(shared=(table, model), report=training, names=frozenset({training.name}))
     done = append(
@@ -94,7 +97,16 @@ def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Sna
         note="model",
     )
     use = ModelUse(model.sha256, model.length, False, seconds, codec.no_latents_reason)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number)
+    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+
+
+def _compact(value: Any) -> Any:
+    """The same plain data with six significant digits: a curve needs no more, and every byte is in the archive."""
+    if isinstance(value, Mapping):
+        return {key: _compact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_compact(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 @lru_cache(maxsize=2)

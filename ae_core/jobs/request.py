@@ -18,7 +18,8 @@ class CompressRequest(BaseModel):
     """Compress the new and changed partitions of `lake` into `archive`.
 
     `policy` is the YAML text itself, `where` are conditions such as `month>=3`, `threads` is the number of blocks
-    worked on at once (0: one per core), `seed` starts the training.
+    worked on at once (0: one per core), `seed` starts the training; `page_data` stores the histograms and worst rows
+    that a loss report shows beside its figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,7 @@ class CompressRequest(BaseModel):
     where: tuple[str, ...] = Field(default=(), max_length=256)
     threads: int = Field(default=0, ge=0, le=1024)
     seed: int = Field(default=0, ge=0, lt=2**31)
+    page_data: bool = True
 
     @classmethod
     def checked(
@@ -41,6 +43,7 @@ class CompressRequest(BaseModel):
         where: Sequence[str] | None = None,
         threads: int = 0,
         seed: int = 0,
+        page_data: bool = True,
     ) -> CompressRequest:
         """A request with the policy of a YAML file, or the short policy of a range.
 
@@ -61,6 +64,7 @@ class CompressRequest(BaseModel):
             where=tuple(where or ()),
             threads=threads,
             seed=seed,
+            page_data=page_data,
         )
 
 

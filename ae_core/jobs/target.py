@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import pyarrow as pa
 
 from ae_core.archive.commit import create_archive
-from ae_core.archive.fields import parse_json
-from ae_core.archive.format import Commit, SharedRef, read_table
-from ae_core.archive.log import Archive, open_archive, read_state
+from ae_core.archive.format import SharedRef, read_table
+from ae_core.archive.log import open_archive, read_state
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import open_store
 from ae_core.errors import OutputExists, UsageError
 from ae_core.policy import Policy
-from ae_core.records import TableInfo, read_table_info
+from ae_core.records import TableInfo, read_table_info, training_reports
 
 
 def writer_name() -> str:
@@ -88,23 +85,6 @@ def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTab
             if info.written == policy and info.schema.equals(schema):
                 return HeldTable(ref, info, _model_of(snapshot, ref.sha256))
     return None
-
-
-def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
-    """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for logged in snapshot.state.commits:
-        if any(ref.kind == "model" for ref in logged.commit.shared):
-            report = read_report(snapshot.archive, logged.commit)
-            if report is not None and isinstance(report.get("model"), str):
-                found[report["model"]] = report
-    return found
-
-
-def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
-    """The report that a commit refers to, checked; None if it has none."""
-    ref = commit.report
-    return None if ref is None else parse_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def _model_of(snapshot: Snapshot, table: str) -> SharedRef | None:

@@ -51,6 +51,9 @@ def compress(
     range_: options.Range = None,
     where: options.Where = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done and why; write nothing.")] = False,
+    page_data: Annotated[
+        bool, typer.Option("--page-data/--no-page-data", help="Store what the HTML report draws (some kB a partition).")
+    ] = True,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -65,9 +68,11 @@ def compress(
             f"nothing is lost unasked: give --policy FILE or --range R; `latentlake plan {lake} -o policy.yaml` "
             "proposes a policy"
         )
-    request = CompressRequest.checked(lake, archive, policy=policy, range_=range_, where=where, threads=threads)
+    request = CompressRequest.checked(
+        lake, archive, policy=policy, range_=range_, where=where, threads=threads, page_data=page_data
+    )
     if dry_run:
-        from ae_core.jobs.plan import dry_run as predict
+        from ae_core.jobs.dry_run import dry_run as predict
 
         prediction = predict(request)
         return print_json(prediction) if json else _print_dry_run(prediction)
@@ -86,10 +91,10 @@ def _run_flow(request: CompressRequest) -> CompressResult:
 
     note("starting Prefect ...")
     prepare_prefect()
-    from flows.compress import compress_lake, listening
+    from flows.compress import listening, run_compress
 
     with progress_bar() as progress, listening(progress):
-        return compress_lake(request)
+        return run_compress(request)
 
 
 def _print_profile(profile: LakeProfile, *, written: bool) -> None:

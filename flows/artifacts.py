@@ -49,7 +49,8 @@ def publish_training(prepared: Prepared) -> None:
 def curve_table(report: Mapping[str, Any]) -> str:
     """The curve of a training report as a Markdown table; empty where there is none."""
     training = report.get("training")
-    curve = training.get("curve") if isinstance(training, Mapping) else None
+    fit = training.get("fit") if isinstance(training, Mapping) else None
+    curve = fit.get("curve") if isinstance(fit, Mapping) else None
     if not isinstance(curve, list) or not curve or not isinstance(curve[0], Mapping):
         return ""
     names = list(curve[0])

@@ -143,5 +143,5 @@ def test_duckdb_and_polars_read_a_scan(made):
     polars = pytest.importorskip("polars")
     scan = ae_core.open_archive(str(made.archive)).scan(columns=["zone", "fare"])
     rows = sum(row["rows"] for row in made.result["partitions"])
-    assert duckdb.sql("select count(*) from scan").fetchone() == (rows,)
+    assert duckdb.sql("select count(*) from scan").fetchall() == [(rows,)]
     assert polars.DataFrame(scan).height == rows

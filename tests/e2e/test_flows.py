@@ -1,0 +1,127 @@
+"""The flows on an embedded Prefect server: what they do, what they leave in its UI, and that two runs can meet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from ae_core.errors import BoundViolated, PartialBatch
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory):
+    """A server of its own, with a private home, for the tests of this file."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+    from flows.server import prepare_prefect
+
+    prepare_prefect()
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+    patch.undo()
+
+
+def _artifacts():
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return {one["key"]: str(one["data"]) for one in client.request("POST", "/artifacts/filter", json={}).json()}
+
+
+def _parameters():
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return [run["parameters"] for run in client.request("POST", "/flow_runs/filter", json={}).json()]
+
+
+def test_compress_decode_and_audit(prefect_server, plain, tmp_path):
+    from ae_core.jobs.request import CompressRequest
+    from flows.audit import AuditRequest, audit_archive
+    from flows.compress import compress_lake
+    from flows.decode import DecodeRequest, decode_partitions
+
+    request = CompressRequest.checked(str(plain.lake), str(tmp_path / "archive"), policy=str(plain.policy))
+    result = compress_lake(request)
+    assert [row.action for row in result.partitions] == ["compressed", "compressed"]
+    assert result.commits == (0, 1)
+    again = compress_lake(request)
+    assert {row.action for row in again.partitions} == {"unchanged"}
+
+    decoded = decode_partitions(DecodeRequest(archive=result.archive, out=str(tmp_path / "out"), where=("month=2",)))
+    assert decoded.rows == 302
+    assert pq.read_metadata(tmp_path / "out/month=2/part-0.parquet").num_rows == 151
+
+    audited = audit_archive(AuditRequest(archive=result.archive, lake=str(plain.lake)))
+    assert audited.ok
+
+    artifacts = _artifacts()
+    assert {"compress-partitions", "model", "decode-partitions", "audit-columns"} <= set(artifacts)
+    assert "month=2" in artifacts["compress-partitions"]
+    assert "fare" in artifacts["audit-columns"]
+    assert "secret-" not in str(artifacts)
+    assert any(parameters.get("request", {}).get("lake") == str(plain.lake) for parameters in _parameters())
+
+
+def test_audit_flow_fails_on_damage(prefect_server, plain, tmp_path):
+    from flows.audit import AuditRequest, audit_archive
+
+    mine = plain.copy(tmp_path)
+    victim = next(mine.archive.glob("partitions/month=1/*/residuals.parquet"))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(bytes(data))
+    with pytest.raises(BoundViolated, match="month=1"):
+        audit_archive(AuditRequest(archive=str(mine.archive)))
+
+
+def test_one_bad_partition_does_not_stop_the_others(prefect_server, plain, tmp_path, monkeypatch):
+    from ae_core.errors import SourceChanging
+    from ae_core.jobs import encode
+    from ae_core.jobs.request import CompressRequest
+    from flows.compress import compress_lake
+
+    real = encode.encode_partition
+
+    def changing(prepared, partition, **more):
+        if partition.id == "month=1":
+            raise SourceChanging("month=1 kept changing")
+        return real(prepared, partition, **more)
+
+    monkeypatch.setattr(encode, "encode_partition", changing)
+    request = CompressRequest.checked(str(plain.lake), str(tmp_path / "archive"), policy=str(plain.policy))
+    with pytest.raises(PartialBatch, match="committed: month=2; not committed: month=1") as caught:
+        compress_lake(request)
+    assert caught.value.exit_code == 4
+    monkeypatch.undo()
+    result = compress_lake(request)
+    assert [(row.partition, row.action) for row in result.partitions] == [
+        ("month=1", "compressed"),
+        ("month=2", "unchanged"),
+    ]
+    assert result.model is not None
+    assert result.model.reused
+
+
+@pytest.mark.full
+@pytest.mark.ci
+def test_two_runs_at_once(environment, plain, tmp_path):
+    """Each has a home and a server of its own: no database is shared that one could lock."""
+    script = "from flows.cli import main; main()"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, "compress", plain.lake, tmp_path / name, "--policy", plain.policy],
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        for name in ("a", "b")
+    ]
+    for run in runs:
+        _, err = run.communicate(timeout=500)
+        assert run.returncode == 0, err.decode()

@@ -80,12 +80,12 @@ def round_to(w: Tensor, step: float) -> Tensor:
 class TableEncoder(nn.Module):
     """symbols -> latents: z = clamp(round(bias + Σ_p E[x_p]), 0, L−1)."""
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    def __init__(self, config: AutoencoderConfig, random: torch.Generator) -> None:
         super().__init__()
         d = len(config.latent_levels)
         self.register_buffer("offsets", _offsets(config.alphabets))
         self.register_buffer("top", torch.tensor([float(level - 1) for level in config.latent_levels]))
-        self.E = nn.Parameter(torch.randn(sum(config.alphabets), d) * 0.3)  # (ΣK, d) in levels
+        self.E = nn.Parameter(torch.randn(sum(config.alphabets), d, generator=random) * 0.3)  # (ΣK, d) in levels
         self.bias = nn.Parameter(torch.tensor([(level - 1) / 2 for level in config.latent_levels]))  # (d,)
 
     def forward(self, x: Tensor, step: float | None) -> Tensor:
@@ -97,7 +97,7 @@ class TableEncoder(nn.Module):
 class PreviewDecoder(nn.Module):
     """latents -> every column at once: h = clamp(ReLU(b + Σ_d P_d[z_d])), heads linear in h."""
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    def __init__(self, config: AutoencoderConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("offsets", _offsets(config.latent_levels))
@@ -105,13 +105,14 @@ class PreviewDecoder(nn.Module):
         n, hp = sum(config.latent_levels), config.hidden
         start = torch.cat([torch.linspace(-1, 1, level) for level in config.latent_levels])
         self.P = nn.Parameter(
-            start[:, None] * torch.randn(n, hp).sign() * torch.rand(1, hp) + 0.05 * torch.randn(n, hp)
+            start[:, None] * torch.randn(n, hp, generator=random).sign() * torch.rand(1, hp, generator=random)
+            + 0.05 * torch.randn(n, hp, generator=random)
         )
-        self.b = nn.Parameter(torch.rand(hp))
+        self.b = nn.Parameter(torch.rand(hp, generator=random))
         self.heads = nn.ParameterList()
         self.biases = nn.ParameterList()
         for head in config.heads:
-            self.heads.append(nn.Parameter(torch.randn(hp, head.outputs) * (0.5 / hp**0.5)))
+            self.heads.append(nn.Parameter(torch.randn(hp, head.outputs, generator=random) * (0.5 / hp**0.5)))
             self.biases.append(nn.Parameter(torch.zeros(head.outputs)))
 
     def hidden(self, z: Tensor, rounding: bool) -> Tensor:
@@ -145,7 +146,7 @@ class ContextModel(nn.Module):
     All tensors carry positions first, (P, rows, ·), because each position has its own weights.
     """
 
-    def __init__(self, config: ContextConfig) -> None:
+    def __init__(self, config: ContextConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
         H, h = config.state, config.hidden
@@ -156,13 +157,15 @@ class ContextModel(nn.Module):
         for row, j in enumerate(self.coded):
             prefix[row, :j] = 1
         self.register_buffer("prefix", prefix)  # (Jc, P): which positions precede a coded one
-        self.T = nn.Parameter(torch.randn(sum(ks), H) * 0.1)
+        self.T = nn.Parameter(torch.randn(sum(ks), H, generator=random) * 0.1)
         self.c0 = nn.Parameter(torch.zeros(H))
         self.b0 = nn.Parameter(torch.zeros(H))
-        self.M = nn.Parameter(torch.randn(H, H) * (1 / H**0.5))
-        self.W = nn.Parameter(torch.randn(len(self.coded), H, h) * (1.2 / H**0.5))
+        self.M = nn.Parameter(torch.randn(H, H, generator=random) * (1 / H**0.5))
+        self.W = nn.Parameter(torch.randn(len(self.coded), H, h, generator=random) * (1.2 / H**0.5))
         self.bw = nn.Parameter(torch.zeros(len(self.coded), 1, h))
-        self.V = nn.ParameterList([nn.Parameter(torch.randn(h, ks[j]) * (0.5 / h**0.5)) for j in self.coded])
+        self.V = nn.ParameterList(
+            [nn.Parameter(torch.randn(h, ks[j], generator=random) * (0.5 / h**0.5)) for j in self.coded]
+        )
         self.bv = nn.ParameterList([nn.Parameter(torch.zeros(ks[j])) for j in self.coded])
         n = len(config.candidates)
         self.boost = nn.Parameter(torch.linspace(0, 4, 9).repeat(n, 1))  # (candidates, classes); class 0 never counts

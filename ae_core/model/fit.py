@@ -5,12 +5,17 @@ The autoencoder is trained first and frozen; the rest is trained on the latents 
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from ae_core.kernels.candidates import find_candidates
 from ae_core.kernels.copying import copy_features
@@ -37,17 +42,45 @@ PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
 DEAD_BITS = 0.02  # a latent of less entropy is left out
-SCOUT_STEPS, AUTOENCODER_STEPS = 400, 1500
-AUTOENCODER_RATE = 10e-3
 BATCH = 512
-EPOCHS = 6
-LEAST_STEPS, MOST_STEPS = 600, 12_000
-SIZES = (
-    (2_000_000, 64, 48),
-    (500_000, 64, 32),
-    (100_000, 48, 24),
-    (0, 32, 16),
-)  # (coded symbols served, state, hidden)
+WORKERS = min(4, os.cpu_count() or 1)  # trainings side by side
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a training is, by the rows that it learns from: passes over them, within a least and a most of steps."""
+
+    passes: float
+    least: int
+    most: int
+    rate: float
+
+    def schedule(self, rows: int) -> Schedule:
+        """The schedule for a sample of so many rows."""
+        return Schedule(min(max(int(self.passes * rows / BATCH), self.least), self.most), BATCH, self.rate)
+
+
+SCOUT = Effort(10, 100, 400, 10e-3)
+AUTOENCODER = Effort(20, 300, 1500, 10e-3)
+PRIOR = Effort(10, 200, 1200, 16e-3)
+CONTEXT = Effort(6, 400, 12_000, 16e-3)
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Widths of a context group."""
+
+    state: int
+    hidden: int
+
+
+PRIOR_SIZE = ModelSize(32, 16)
+SIZES = (  # least coded symbols that a group will serve
+    (2_000_000, ModelSize(64, 48)),
+    (500_000, ModelSize(64, 32)),
+    (100_000, ModelSize(48, 24)),
+    (0, ModelSize(32, 16)),
+)
 
 
 @dataclass(frozen=True)
@@ -61,18 +94,6 @@ class SymbolTable:
     heads: tuple[PreviewHead, ...]  # one a column of `codes`
     block_starts: np.ndarray  # int64, first row of every block
     rows_served: int  # rows that the model will code: what its own bytes are weighed against
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """Widths of a context group and the steps it is trained for."""
-
-    state: int
-    hidden: int
-    steps: int
-
-
-PRIOR_SIZE = ModelSize(32, 16, 1200)
 
 
 @dataclass(frozen=True)
@@ -105,60 +126,71 @@ class FitReport:
 def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = None) -> tuple[Network, FitReport]:
     """The frozen network for a table, and how it was trained; deterministic for a seed and a machine."""
     start = time.perf_counter()
+    rows = len(table.symbols)
     training = _training_table(table)
-    points = scout_dimensions(table, training, seed=seed, progress=progress)
-    config = _autoencoder_config(table, knee(points))
-    schedule = Schedule(AUTOENCODER_STEPS, BATCH, rate=AUTOENCODER_RATE)
-    trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed, progress=progress)
-    encoder, live = _live_encoder(trained, config, table)
-    preview = freeze_preview(trained.preview, table.heads, live)
-    z = encode_latents(encoder, table.symbols)
-
-    size = size_for(table)
-    groups, curve = [], list(trained.curve)
-    prior, points_of = _fit_group(
-        z, encoder.levels, (True,) * len(live), PRIOR_SIZE, training, table, seed, "prior", progress
-    )
-    curve += points_of
-    for number, positions in enumerate(split_groups(table.coded)):
-        frozen, points_of = _fit_group(
-            np.concatenate([z, table.symbols[:, positions]], 1),
-            encoder.levels + tuple(table.alphabets[p] for p in positions),
-            (False,) * len(live) + tuple(table.coded[p] for p in positions),
-            size,
-            training,
-            table,
-            seed,
-            f"context {number + 1}",
-            progress,
+    with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
+        points = scout_dimensions(table, training, pool, seed=seed, progress=progress)
+        config = _autoencoder_config(table, knee(points))
+        trained = train_autoencoder(
+            config, training, AUTOENCODER.schedule(rows), rate_weight=RATE_WEIGHT, seed=seed, progress=progress
         )
-        groups.append(ContextGroup(positions, frozen))
-        curve += points_of
+        encoder, live = _live_encoder(trained, config, table)
+        z = encode_latents(encoder, table.symbols)
+        size = size_for(table)
+        jobs = [(z, encoder.levels, (True,) * len(live), PRIOR_SIZE, PRIOR, "prior")]
+        positions = split_groups(table.coded)
+        for number, group in enumerate(positions):
+            symbols = np.concatenate([z, table.symbols[:, group]], 1)
+            alphabets = encoder.levels + tuple(table.alphabets[p] for p in group)
+            coded = (False,) * len(live) + tuple(table.coded[p] for p in group)
+            jobs.append((symbols, alphabets, coded, size, CONTEXT, f"context {number + 1}"))
+
+        fit = partial(_fit_group, training=training, table=table, seed=seed, progress=progress)
+        (prior, prior_curve), *groups = [done.result() for done in [pool.submit(fit, *job) for job in jobs]]
     report = FitReport(
         seconds=time.perf_counter() - start,
-        rows=len(table.symbols),
+        rows=rows,
         dims=len(live),
         dimension_curve=points,
-        curve=tuple(curve),
+        curve=(*trained.curve, *prior_curve, *(point for _, curve in groups for point in curve)),
         state=size.state,
         hidden=size.hidden,
-        steps=size.steps,
+        steps=CONTEXT.schedule(rows).steps,
     )
-    return Network(encoder, preview, prior, tuple(groups)), report
+    contexts = tuple(ContextGroup(group, frozen) for group, (frozen, _) in zip(positions, groups, strict=True))
+    return Network(encoder, freeze_preview(trained.preview, table.heads, live), prior, contexts), report
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """One core per training: its steps are small, a second thread costs more than it brings.
+
+    Measured on two cores: 14 ms a step with one thread, 400 ms with two while another process was busy.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def scout_dimensions(
-    table: SymbolTable, training: TrainingTable, *, seed: int, progress: Progress | None
+    table: SymbolTable, training: TrainingTable, pool: ThreadPoolExecutor, *, seed: int, progress: Progress | None
 ) -> tuple[DimensionPoint, ...]:
     """Preview loss and latent bits by latent dimension, each from a short training."""
-    points = []
-    for number, dims in enumerate(DIMENSIONS):
-        if progress:
-            progress("latent dimension", number / len(DIMENSIONS))
-        schedule = Schedule(SCOUT_STEPS, BATCH, rate=AUTOENCODER_RATE)
+
+    def scout(dims: int) -> DimensionPoint:
         config = _autoencoder_config(table, dims)
+        schedule = SCOUT.schedule(len(table.symbols))
         trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed)
-        points.append(DimensionPoint(dims, trained.preview_loss, trained.latent_bits))
+        return DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
+
+    points = []
+    for point in pool.map(scout, DIMENSIONS):
+        points.append(point)
+        if progress:
+            progress("latent dimension", len(points) / len(DIMENSIONS))
     return tuple(points)
 
 
@@ -181,11 +213,10 @@ def knee(points: Sequence[DimensionPoint]) -> int:
 
 
 def size_for(table: SymbolTable) -> ModelSize:
-    """Widths and steps by the symbols that the model will code: a weight has to pay for its bits."""
-    coded = sum(table.coded) * table.rows_served / max(1, -(-sum(table.coded) // GROUP_SYMBOLS))
-    state, hidden = next((s, h) for least, s, h in SIZES if coded >= least)
-    epochs_steps = int(EPOCHS * len(table.symbols) / BATCH)
-    return ModelSize(state, hidden, min(max(epochs_steps, LEAST_STEPS), MOST_STEPS))
+    """Widths of the context groups by the symbols that each will code: a weight has to pay for its bits."""
+    groups = max(1, -(-sum(table.coded) // GROUP_SYMBOLS))
+    coded = sum(table.coded) * table.rows_served / groups
+    return next(size for least, size in SIZES if coded >= least)
 
 
 def split_groups(coded: Sequence[bool]) -> list[tuple[int, ...]]:
@@ -204,15 +235,14 @@ def _fit_group(
     alphabets: tuple[int, ...],
     coded: tuple[bool, ...],
     size: ModelSize,
+    effort: Effort,
+    stage: str,
     training: TrainingTable,
     table: SymbolTable,
     seed: int,
-    stage: str,
     progress: Progress | None,
 ) -> tuple[FrozenGroup, tuple[CurvePoint, ...]]:
     """A context group with the copy candidates that pay, trained and frozen."""
-    if progress:
-        progress(stage, 0.0)
     candidates = sorted(find_candidates(symbols, alphabets, coded, block_rows=table.block_starts))
     features = [copy_features(key, p, symbols, table.block_starts) for p, key in candidates]
     none = np.zeros((len(symbols), 0), np.int16)
@@ -222,7 +252,7 @@ def _fit_group(
         np.stack([c for _, c in features], 1) if features else none,
     )
     config = ContextConfig(alphabets, coded, tuple(candidates), size.state, size.hidden)
-    schedule = Schedule(size.steps, BATCH)
+    schedule = effort.schedule(len(symbols))
     model, curve = train_context(
         config, group, training, schedule, rows_served=table.rows_served, seed=seed, stage=stage, progress=progress
     )

@@ -184,10 +184,8 @@ def train_autoencoder(
     progress: Progress | None = None,
 ) -> TrainedAutoencoder:
     """Encoder and preview decoder for the sum of preview losses + rate_weight · latent bits a row."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    device = best_device()
-    encoder, preview = TableEncoder(config).to(device), PreviewDecoder(config).to(device)
+    random, rng, device = torch.Generator().manual_seed(seed), np.random.default_rng(seed), best_device()
+    encoder, preview = TableEncoder(config, random).to(device), PreviewDecoder(config, random).to(device)
     rate = LatentRate(config.latent_levels).to(device)
     loss_of = PreviewLoss(config.heads, table.codes, device)
     x = _tensor(table.symbols, device)
@@ -202,7 +200,7 @@ def train_autoencoder(
         z = _clamped(encoder(x[at], E_rounding), encoder.top)
         with torch.no_grad():
             z_prev = _clamped(encoder(x[before], E_rounding), encoder.top).round()
-        noisy = z + torch.rand_like(z) - 0.5
+        noisy = z + torch.rand(z.shape, generator=random).to(device) - 0.5
         return loss_of(preview(round_to(z, 1.0), rounding), at), rate(noisy, z_prev)
 
     def measure() -> tuple[float, float, float]:
@@ -215,7 +213,9 @@ def train_autoencoder(
     for step, rows in enumerate(batches):
         _set_rate(optimiser, schedule.at(step))
         losses, bits = run(rows, step >= schedule.round_from * schedule.steps)
-        weight = rate_weight * min(1.0, 2 * step / schedule.steps)  # first find what is worth saying, then say it briefly
+        weight = rate_weight * min(
+            1.0, 2 * step / schedule.steps
+        )  # first find what is worth saying, then say it briefly
         loss = losses.sum() + weight * bits.mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -251,10 +251,8 @@ def train_context(
     progress: Progress | None = None,
 ) -> tuple[ContextModel, tuple[CurvePoint, ...]]:
     """A context model for bits of the data + bits of its own weights, over the rows that it will serve."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    device = best_device()
-    model = ContextModel(config).to(device)
+    rng, device = np.random.default_rng(seed), best_device()
+    model = ContextModel(config, torch.Generator().manual_seed(seed)).to(device)
     optimiser = torch.optim.Adam(model.parameters(), betas=BETAS, fused=True)
     x = _tensor(group.symbols, device)
     values, classes = _tensor(np.maximum(group.copy_value, 0), device), _tensor(group.copy_class, device)

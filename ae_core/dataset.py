@@ -18,7 +18,7 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
-from ae_core.records import TableInfo, select_manifests, table_info, training_reports
+from ae_core.records import TableInfo, select_manifests, table_info, training_reports, with_metadata
 from ae_core.selection import RowRange, Where, parse_rows
 from ae_core.threads import ordered_map
 
@@ -312,7 +312,7 @@ class BlockTask:
             table = pipeline.decode_block(codec, latents, residuals, rows, names)
         if table.num_rows != rows:
             raise Corrupt(f"{self.manifest.partition}: block {self.block} holds {table.num_rows} rows, not {rows}")
-        table = pa.Table.from_arrays(table.select(names).columns, schema=self.schema)
+        table = with_metadata(table.select(names), self.schema)
         return table.slice(self.low, self.high - self.low)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from ae_core.archive.fields import parse_json
-from ae_core.archive.format import Commit, Manifest, TableRecord
+from ae_core.archive.format import Commit, Manifest, ObjectRef, TableRecord
 from ae_core.archive.log import Archive
 from ae_core.archive.reader import Snapshot
+from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
 from ae_core.selection import Where, parse_where, selected
@@ -72,6 +73,19 @@ def own_schema(schema: pa.Schema, shared: pa.Schema) -> dict[str, Any]:
     return {_OWN_SCHEMA: base64.b64encode(schema.serialize().to_pybytes()).decode()}
 
 
+def with_metadata(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the schema's own metadata, which may differ between partitions that share a model.
+
+    Raises
+    ------
+    Corrupt
+        When names, types or nullability differ.
+    """
+    if not table.schema.equals(schema):
+        raise Corrupt(f"decoded columns are {table.schema.names}, not {schema.names}, or of other types")
+    return pa.Table.from_arrays(table.columns, schema=schema)
+
+
 def select_manifests(snapshot: Snapshot, where: Where = None) -> list[Manifest]:
     """The manifests of the partitions that satisfy every condition, in natural order.
 
@@ -119,3 +133,16 @@ def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
     """The report that a commit refers to, checked; None if it has none."""
     ref = commit.report
     return None if ref is None else parse_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+
+
+def check_stored(store: Store, ref: ObjectRef) -> None:
+    """Pass when the store holds exactly the object that is meant.
+
+    Raises
+    ------
+    Corrupt
+        When it is missing, or has another length or SHA-256; the message names it.
+    """
+    found = store.digest(ref.name)
+    if found != (ref.length, ref.sha256):
+        raise Corrupt(f"{ref.name}: {'missing' if found is None else 'not the bytes that were stored'}")

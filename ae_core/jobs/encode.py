@@ -24,7 +24,7 @@ from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import LakePartition, file_sha256, read_blocks, refresh, schema
-from ae_core.records import TableInfo, own_schema
+from ae_core.records import TableInfo, own_schema, with_metadata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
 from ae_core.report.losses import LossAccumulator
 from ae_core.threads import ordered_map
@@ -130,6 +130,7 @@ class _Encoder:
         rows = table.num_rows
         encoded = pipeline.encode_block(self._codec, table)
         rebuilt = pipeline.decode_block(self._codec, encoded.latents, encoded.residuals, rows)
+        rebuilt = with_metadata(rebuilt, table.schema)
         check_block(self._info.policy, table, rebuilt)
         preview = None
         if self._previewed:

@@ -23,7 +23,7 @@ from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import open_target, writer_name
-from ae_core.records import TableInfo, read_table_info
+from ae_core.records import TableInfo, check_stored, read_table_info
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Sna
         {"model": model.sha256, "table": table.sha256, "sample_rows": sum(block.num_rows for block in sample)}
         | {"seconds": round(seconds, 3), "training": _compact(report.to_dict())},
     )
+    for ref in (*table.twins, *model.twins, training):
+        check_stored(archive.store, ref)
     proposal = Proposal(shared=(table, model), report=training, names=frozenset({training.name}))
     done = append(
         archive,

@@ -16,12 +16,13 @@ from itertools import zip_longest
 from pydantic import TypeAdapter
 
 from ae_core.archive.digest import PartitionDigest
-from ae_core.archive.reader import open_snapshot
+from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.columns import check_block
 from ae_core.dataset import Archive, Partition
 from ae_core.errors import LatentlakeError
 from ae_core.lake import LakePartition, read_blocks, schema
+from ae_core.records import check_stored
 from ae_core.report.certificate import Verdict, verdict_of
 from ae_core.report.losses import LossAccumulator
 
@@ -53,15 +54,17 @@ def prove(request: VerifyRequest) -> list[PartitionProof]:
     """Decode every partition of the proposal and compare it with its source."""
     staged = open_snapshot(request.archive).with_proposal(Proposal.from_json(request.proposal))
     archive = Archive(staged)
-    return [_prove(Partition(archive, staged.manifest(s.id)), s, request.threads) for s in request.sources]
+    return [_prove(staged, Partition(archive, staged.manifest(s.id)), s, request.threads) for s in request.sources]
 
 
-def _prove(partition: Partition, source: LakePartition, threads: int) -> PartitionProof:
+def _prove(staged: Snapshot, partition: Partition, source: LakePartition, threads: int) -> PartitionProof:
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
     rows = 0
     problem = None
     try:
+        for layer in partition.manifest.layers:  # every byte: decoding reads the payloads alone
+            check_stored(staged.archive.store, layer.file)
         for original, rebuilt in zip_longest(read_blocks(source), partition.blocks(threads=threads)):
             if original is None or rebuilt is None:
                 problem = "the archive and the source have different numbers of rows"

@@ -134,6 +134,7 @@ def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: in
         alphabets=tuple(symbol.alphabet for symbol in plan.symbols),
         coded=tuple(symbol.coded for symbol in plan.symbols),
         heads=tuple(_head(plan.columns[index]) for index in plan.domain_columns),
+        known=tuple(plan.columns[i].given or plan.columns[i].coder == "linear" for i in plan.domain_columns),
         block_starts=np.cumsum([0, *lengths[:-1]]).astype(np.int64)[np.array(lengths) > 0],
         rows_served=served,
     )

@@ -30,6 +30,7 @@ from ae_core.columns import (
     encode_columns,
     given_symbols,
     preview_columns,
+    side_streams,
 )
 from ae_core.errors import Corrupt, NoLatents
 from ae_core.kernels import storage
@@ -121,8 +122,10 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
         streams[f"g{number}"] = rans.encode(intervals.reshape(-1))
         for position, bits in position_bits(group, intervals, z.shape[1]).items():
             spent[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
-    latents = pack_streams({LATENTS: blocks.encode_block(network.prior, z)})
-    return EncodedBlock(latents, pack_streams(streams | encoded.streams), spent, encoded.exceptions)
+    side = side_streams(codec.plan, encoded.streams, table.num_rows)
+    latents = pack_streams({LATENTS: blocks.encode_block(network.prior, z)} | side)
+    rest = {name: stream for name, stream in encoded.streams.items() if name not in side}
+    return EncodedBlock(latents, pack_streams(streams | rest), spent, encoded.exceptions)
 
 
 def decode_block(
@@ -135,7 +138,7 @@ def decode_block(
     Corrupt
         When the payloads do not fit the model.
     """
-    streams = unpack_streams(residuals)
+    streams = unpack_streams(residuals) | ({} if latents is None else unpack_streams(latents))
     needed, _ = dependencies(codec.plan, columns)
     symbols = given_symbols(codec.plan, streams, rows)
     network = codec.network
@@ -178,7 +181,8 @@ def preview_block(codec: Codec, latents: bytes | None, rows: int, columns: Seque
     """
     z = latents_of(codec, latents, rows)
     assert codec.network is not None
-    table = preview_columns(codec.plan, preview_codes(codec.network.preview, z))
+    assert latents is not None
+    table = preview_columns(codec.plan, preview_codes(codec.network.preview, z), unpack_streams(latents))
     return table if columns is None else table.select([name for name in table.column_names if name in set(columns)])
 
 

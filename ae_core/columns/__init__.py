@@ -3,6 +3,7 @@
 from ae_core.columns.check import cells_within, check_block
 from ae_core.columns.domain import Domain
 from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
+from ae_core.columns.preview import preview_columns, side_streams
 from ae_core.columns.profile import build_plan
 from ae_core.columns.table import (
     EncodedColumns,
@@ -10,7 +11,6 @@ from ae_core.columns.table import (
     dependencies,
     encode_columns,
     given_symbols,
-    preview_columns,
 )
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "encode_columns",
     "given_symbols",
     "preview_columns",
+    "side_streams",
 ]

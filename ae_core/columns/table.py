@@ -184,11 +184,18 @@ def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> S
     for index, places in plan.positions.items():
         column = plan.columns[index]
         if column.given and column.domain is not None:
-            codes = unpack_ints(_stream(plan, streams, index, "given", rows), rows)
-            if rows and not 0 <= int(codes.min()) <= int(codes.max()) < column.domain.size:
-                raise Corrupt(f"column {column.name!r}: a code is outside its domain: verify the archive")
-            symbols[:, places] = codes_to_digits(column.domain, codes.astype(np.int32))
+            data = _stream(plan, streams, index, "given", rows)
+            symbols[:, places] = codes_to_digits(column.domain, given_codes(column, data, rows))
     return symbols
+
+
+def given_codes(column: ColumnPlan, data: bytes, rows: int) -> Codes:
+    """The codes that a given column's stream holds; raises Corrupt where they are not of its domain."""
+    assert column.domain is not None
+    codes = unpack_ints(data, rows)
+    if rows and not 0 <= int(codes.min()) <= int(codes.max()) < column.domain.size:
+        raise Corrupt(f"column {column.name!r}: a code is outside its domain: verify the archive")
+    return codes.astype(np.int32)
 
 
 def _stream(plan: TablePlan, streams: Mapping[str, bytes], index: int, part: str, rows: int) -> bytes:
@@ -209,13 +216,14 @@ def decode_columns(
         name may hold anything.
     """
     wanted = _indices(plan, columns)
-    block = _Block(plan, symbols, streams)
+    block = Block(plan, symbols, streams)
     fields = [plan.schema.field(index) for index in wanted]
-    arrays = [_restore(block.array(index), plan.schema.field(index).type) for index in wanted]
+    arrays = [restore(block.array(index), plan.schema.field(index).type) for index in wanted]
     return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))
 
 
-def _restore(array: pa.Array, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+def restore(array: pa.Array, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """A working array in the column's own type."""
     return array if array.type == kind else to_dictionary(array, kind)
 
 
@@ -229,7 +237,7 @@ def _indices(plan: TablePlan, columns: Iterable[str] | None) -> list[int]:
     return sorted({plan.index_of[name] for name in asked})
 
 
-class _Block:
+class Block:
     """The columns of one block, decoded once each as they are needed."""
 
     def __init__(self, plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes]) -> None:
@@ -238,11 +246,13 @@ class _Block:
         self._arrays: dict[int, pa.Array] = {}
 
     def codes(self, index: int) -> Codes:
+        """`make_codes`, kept."""
         if index not in self._codes:
-            self._codes[index] = self._make_codes(index)
+            self._codes[index] = self.make_codes(index)
         return self._codes[index]
 
-    def _make_codes(self, index: int) -> Codes:
+    def make_codes(self, index: int) -> Codes:
+        """Codes of a column that has a domain, int32 (rows,)."""
         column = self.plan.columns[index]
         assert column.domain is not None
         if not isinstance(column.derived, Lookup):
@@ -252,11 +262,13 @@ class _Block:
         return unpack_misses(self.streams.get(f"{index}:misses", b""), predicted, column.domain.size)
 
     def array(self, index: int) -> pa.Array:
+        """`make_array`, kept."""
         if index not in self._arrays:
-            self._arrays[index] = self._make_array(index)
+            self._arrays[index] = self.make_array(index)
         return self._arrays[index]
 
-    def _make_array(self, index: int) -> pa.Array:
+    def make_array(self, index: int) -> pa.Array:
+        """Cells of a column in its working type."""
         column = self.plan.columns[index]
         field = pa.field(column.name, working_type(column.type))
         if isinstance(column.derived, Linear):
@@ -306,23 +318,3 @@ def _depend(plan: TablePlan, index: int, positions: set[int], streams: set[str],
         streams.add(f"{index}:given")
     if whole:
         streams.add(f"{index}:exceptions")
-
-
-def preview_columns(plan: TablePlan, codes: npt.NDArray[np.int32]) -> pa.Table:
-    """An approximate table from (rows, domain columns) codes alone; columns without a domain are left out.
-
-    Codes out of range are taken to the nearest one; escapes are null, constants are themselves.
-    """
-    fields, arrays = [], []
-    for place, index in enumerate(plan.domain_columns):
-        column = plan.columns[index]
-        assert column.domain is not None
-        assert column.code is not None
-        own = np.clip(codes[:, place], 0, column.domain.escape).astype(np.int32)
-        if isinstance(column.derived, Lookup) and not column.derived.keys:
-            own = column.derived.predict([], len(own))
-        array = column.code.decode(own, column.domain, working_type(column.type))
-        field = plan.schema.field(index)
-        fields.append(field if array.null_count == 0 else field.with_nullable(True))
-        arrays.append(_restore(array, field.type))
-    return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))

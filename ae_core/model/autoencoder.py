@@ -45,6 +45,7 @@ class AutoencoderConfig:
     alphabets: tuple[int, ...]  # K of every symbol position
     latent_levels: tuple[int, ...]  # L_d, alphabet of each latent
     heads: tuple[PreviewHead, ...]  # one a column that has a domain
+    known: tuple[bool, ...]  # columns that side streams tell: their heads learn, but the latents do not serve them
     hidden: int = 32
 
 
@@ -132,11 +133,12 @@ class PreviewDecoder(nn.Module):
     def forward(self, z: Tensor, rounding: bool) -> list[Tensor]:
         """Head outputs, one (rows, width) tensor a column."""
         h = self.hidden(z, rounding)
+        unmoved = h.detach()
         out = []
-        for V, bv in zip(self.heads, self.biases, strict=True):
+        for V, bv, known in zip(self.heads, self.biases, self.config.known, strict=True):
             if rounding:
                 V, bv = round_to(V, WEIGHT_STEP), round_to(bv, WEIGHT_STEP)
-            out.append(torch.addmm(bv, h, V))
+            out.append(torch.addmm(bv, unmoved if known else h, V))
         return out
 
 

@@ -37,7 +37,7 @@ from ae_core.model.train import (
 
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
-RATE_WEIGHT = 1.0  # preview loss (columns' sum, 1 each for a mean) that one latent bit a row has to save
+RATE_WEIGHT = 0.7  # preview loss (columns' sum, 1 each for a mean) that one latent bit a row has to save
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
@@ -92,6 +92,7 @@ class SymbolTable:
     alphabets: tuple[int, ...]
     coded: tuple[bool, ...]
     heads: tuple[PreviewHead, ...]  # one a column of `codes`
+    known: tuple[bool, ...]  # columns of `codes` that side streams tell a preview anyway
     block_starts: np.ndarray  # int64, first row of every block
     rows_served: int  # rows that the model will code: what its own bytes are weighed against
 
@@ -268,7 +269,7 @@ def _training_table(table: SymbolTable) -> TrainingTable:
 
 
 def _autoencoder_config(table: SymbolTable, dims: int) -> AutoencoderConfig:
-    return AutoencoderConfig(table.alphabets, (LATENT_LEVELS,) * dims, table.heads, PREVIEW_HIDDEN)
+    return AutoencoderConfig(table.alphabets, (LATENT_LEVELS,) * dims, table.heads, table.known, PREVIEW_HIDDEN)
 
 
 def _live_encoder(

@@ -206,8 +206,9 @@ def train_autoencoder(
     def measure() -> tuple[float, float, float]:
         with torch.no_grad():
             (a, bits), (b, _) = run(seen, True), run(unseen, True)
-        return float(a.mean()), float(b.mean()), float(bits.mean())
+        return float(a[unknown].mean()), float(b[unknown].mean()), float(bits.mean())
 
+    unknown = ~torch.tensor(config.known) | all(config.known)
     curve = []
     batches = _batches(np.flatnonzero(~table.held_out), schedule, rng)
     for step, rows in enumerate(batches):

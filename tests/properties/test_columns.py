@@ -261,7 +261,7 @@ def round_trip(plan: TablePlan, policy: ResolvedPolicy, block: pa.Table) -> None
     assert_kept(policy, block, rebuilt)
     check_block(plan, block, rebuilt)
     check_block(policy, block, rebuilt)
-    assert preview_columns(plan, encoded.codes).num_rows == (block.num_rows if plan.domain_columns else 0)
+    assert preview_columns(plan, encoded.codes, {}).num_rows == (block.num_rows if plan.domain_columns else 0)
     # a column alone needs only what `dependencies` names
     for name in block.column_names:
         positions, streams = dependencies(plan, [name])

@@ -123,8 +123,8 @@ def test_a_preview_has_the_modelled_columns_and_takes_any_codes() -> None:
     table = pa.table({"n": RNG.integers(0, 9, ROWS), "s": RNG.choice(["a", "b"], ROWS), "c": ["k"] * ROWS})
     plan = build_plan(table.schema, [table], ResolvedPolicy(dict.fromkeys(table.column_names, EXACT)))
     encoded = encode_columns(plan, table)
-    assert preview_columns(plan, encoded.codes).equals(table)
-    wild = preview_columns(plan, np.full((4, 3), 10**6, np.int32))
+    assert preview_columns(plan, encoded.codes, {}).equals(table)
+    wild = preview_columns(plan, np.full((4, 3), 10**6, np.int32), {})
     assert wild["n"].null_count == 4
     assert wild["c"].to_pylist() == ["k"] * 4
 

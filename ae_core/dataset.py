@@ -209,7 +209,7 @@ class Partition:
         return self.table.schema
 
     def schema_of(self, columns: Sequence[str] | None = None, layer: Layer = "bounded") -> pa.Schema:
-        """The schema that `blocks` yields.
+        """The schema that `blocks` yields; a preview may hold nulls anywhere, where it cannot tell the value.
 
         Raises
         ------
@@ -217,7 +217,10 @@ class Partition:
             When the layer or a column is not there.
         """
         names = self._names(columns, layer)
-        return pa.schema([self.schema.field(name) for name in names], metadata=self.schema.metadata)
+        fields = [self.schema.field(name) for name in names]
+        if layer == "preview":
+            fields = [field.with_nullable(True) for field in fields]
+        return pa.schema(fields, metadata=self.schema.metadata)
 
     def left_out(self, layer: Layer) -> tuple[str, ...]:
         """The columns that the layer cannot rebuild."""

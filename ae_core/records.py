@@ -79,9 +79,10 @@ def with_metadata(table: pa.Table, schema: pa.Schema) -> pa.Table:
     Raises
     ------
     Corrupt
-        When names, types or nullability differ.
+        When names or types differ, or a column that has no nulls by its schema may have some.
     """
-    if not table.schema.equals(schema):
+    same = table.schema.names == schema.names and table.schema.types == schema.types
+    if not same or any(found.nullable > wanted.nullable for found, wanted in zip(table.schema, schema, strict=True)):
         raise Corrupt(f"decoded columns are {table.schema.names}, not {schema.names}, or of other types")
     return pa.Table.from_arrays(table.columns, schema=schema)
 

@@ -1,0 +1,48 @@
+"""Decoded tables take the partition's own metadata, and nothing else changes unseen."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from ae_core.errors import Corrupt
+from ae_core.policy import Policy, ResolvedPolicy, resolve
+from ae_core.records import TableInfo, own_schema, read_table_info, with_metadata
+
+SCHEMA = pa.schema([pa.field("x", pa.int64(), nullable=False, metadata={"unit": "m"})], metadata={"a": "b"})
+
+
+def test_metadata_is_restored():
+    table = pa.table({"x": [1]}, schema=SCHEMA.remove_metadata())
+    assert with_metadata(table, SCHEMA).schema.equals(SCHEMA, check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pa.schema([pa.field("y", pa.int64(), nullable=False)]),
+        pa.schema([pa.field("x", pa.int32(), nullable=False)]),
+        pa.schema([pa.field("x", pa.int64())]),
+    ],
+)
+def test_another_name_type_or_new_nulls_are_damage(schema):
+    with pytest.raises(Corrupt):
+        with_metadata(schema.empty_table(), SCHEMA)
+
+
+def test_a_column_that_may_have_nulls_need_not():
+    nullable = pa.schema([pa.field("x", pa.int64())])
+    assert with_metadata(SCHEMA.empty_table(), nullable).schema.equals(nullable)
+
+
+def test_table_record_round_trip():
+    policy = Policy(version=1, partition_keys=("month",))
+    info = TableInfo(SCHEMA, policy, resolve(policy, SCHEMA, {}))
+    back = read_table_info(info.record(), "here")
+    assert back == info
+    assert isinstance(back.policy, ResolvedPolicy)
+
+
+def test_only_a_schema_of_its_own_is_kept():
+    assert own_schema(SCHEMA, SCHEMA) == {}
+    assert own_schema(SCHEMA, SCHEMA.remove_metadata())

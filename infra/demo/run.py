@@ -26,7 +26,7 @@ from infra.demo import flights
 from tests.benchmarks.fidelity import Bounds, Violation, range_bounds, worst_ratio
 from tests.benchmarks.peers import QUANTISED_BEST, measure
 
-POLICY = Path(__file__).with_name("policy.yaml")
+POLICY = Path(os.path.relpath(Path(__file__).with_name("policy.yaml")))
 COMMAND = Path(sys.executable).with_name("latentlake")
 PEERS = ("Parquet zstd-19", QUANTISED_BEST)
 
@@ -97,7 +97,7 @@ def main(folder: Path) -> None:
 
 def show_policy() -> None:
     """Print what the owner of the data allows, without the comments that explain why."""
-    say(f"policy: what each column may lose, and why: {POLICY.relative_to(Path.cwd())}")
+    say(f"policy: what each column may lose, and why: {POLICY}")
     for name, rule in yaml.safe_load(POLICY.read_text())["columns"].items():
         print(f"    {name:15} {rule if isinstance(rule, str) else ', '.join(f'{k} {v}' for k, v in rule.items())}")
 

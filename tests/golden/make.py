@@ -1,0 +1,181 @@
+"""Makes the golden archive of the current format anew: `python -m tests.golden.make` (about a minute).
+
+Training gives other weights on every machine, so a golden archive is kept as bytes and read by tests, never made by
+them. While the format is 0 it is made anew in the commit that changes the format; a frozen format's folder stays.
+
+month=1 trains the model. month=2 comes later and brings what the model never saw: words and numbers outside of their
+domains, cells that break the relations, specials in columns that had none.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import ae_core
+from ae_core.archive.digest import partition_digest
+from ae_core.archive.format import FORMAT
+
+HOME = Path(__file__).parent / f"format-{FORMAT}"
+ROWS = {1: 1700, 2: 500}
+POLICY = """\
+version: 1
+partition_keys: [month]
+latents: always
+default: {float: exact, integer: exact}
+columns:
+  temperature: {abs: 0.25}
+  price: {abs: 0.05}
+  ratio: {pointwise: 0.01}
+  count: {abs: 2}
+  size: {pointwise: 0.05}
+  amount: {abs: 0.5}
+  seen: {abs: 90s}
+  secret: {bound: {abs: 10}, sensitive: true}
+"""
+
+
+def month_table(month: int, rows: int) -> pa.Table:
+    """Columns for every way of coding that the format has; the second month is unlike the first in a few cells."""
+    random = np.random.default_rng(month)
+    site = np.repeat(random.integers(0, 24, rows), random.integers(1, 5, rows))[:rows]
+    hour = (np.arange(rows) * 24 // rows).astype(np.int64)
+    minute = random.integers(0, 12, rows) * 5
+    item = np.minimum(random.geometric(0.25, rows), 20) - 1
+    driver = np.zeros(rows, np.int64)
+    for place in range(24):  # every site keeps its driver for a while
+        rows_there = np.flatnonzero(site == place)
+        shifts = np.cumsum(random.random(len(rows_there)) < 0.06)
+        driver[rows_there] = random.integers(0, 40, rows + 1)[shifts]
+    count = site * 6 + random.poisson(4, rows)
+    level = 12 + 6 * np.sin(hour / 4) + site / 4
+    columns = {
+        "day": pa.array(18_000 + 31 * month + np.arange(rows) * 3 // rows, pa.int32()).cast(pa.date32()),
+        "site_id": pa.array(201 - 2 * site, pa.int16()),
+        "site": pa.array([f"site {chr(65 + s)}" for s in site]),
+        "vendor": pa.array(["north wind"] * rows),
+        "hour": pa.array(hour, pa.int8()),
+        "minute": pa.array(minute, pa.int8()),
+        "clock": pa.array(100 * hour + minute, pa.int32(), mask=np.arange(rows) % 97 == 5),
+        "item": pa.array([f"{chr(65 + s)}-{i:02d}-{s * i % 7}" for s, i in zip(site, item, strict=True)]),
+        "code": pa.array(site * 25 + item, pa.int32()),
+        "temperature": pa.array(level + random.normal(0, 1, rows), mask=random.random(rows) < 0.02),
+        "price": pa.array(np.round(5 + item / 4 + random.integers(0, 90, rows) / 100, 2)),
+        "ratio": pa.array((site + 1) / (random.integers(1, 9, rows) * 3.0), pa.float32()),
+        "count": pa.array(count, pa.int32()),
+        "size": pa.array(2 ** (site // 3) * random.integers(1, 9, rows) - 8, pa.int64()),
+        "amount": pa.array([f"{c * 3 // 2}.{c % 4 * 25:02d}" for c in count]).cast(pa.decimal128(9, 2)),
+        "paid": pa.array(random.random(rows) < 0.7, mask=random.random(rows) < 0.1),
+        "driver": pa.array(driver + 7000, pa.int64()),
+        "kind": pa.array([("bulk", "cold", "dry")[s % 3] for s in site], mask=item == 7).dictionary_encode(),
+        "tag": pa.array([bytes([s % 5, 0, 255, i % 3]) for s, i in zip(site, item, strict=True)], pa.binary(4)),
+        "seen": pa.array(10**12 * month + np.cumsum(random.integers(0, 60_000, rows)), pa.timestamp("ms", tz="UTC")),
+        "delay": pa.array(random.integers(-4, 40, rows), pa.duration("s")),
+        "half": pa.array(random.normal(0, 1, rows).astype(np.float16), mask=random.random(rows) < 0.6),
+        "huge": pa.array([None if r % 5 < 3 else 2**63 + r * 7919 % 4093 for r in range(rows)], pa.uint64()),
+        "wide": pa.array([f"{s}{'00' * (i % 16)}" for s, i in zip(site, item, strict=True)]).cast(pa.decimal128(38, 0)),
+        "note": pa.array([f"note {r // 3}-{r * month % 41}" if r % 11 else None for r in range(rows)]),
+        "tags": pa.array([["a", "b", None][: r % 4] if r % 9 else None for r in range(rows)], pa.list_(pa.string())),
+        "spot": pa.array(
+            [{"x": float(s), "y": None if s == 3 else s} for s in site],
+            pa.struct([("x", pa.float32()), ("y", pa.int8())]),
+        ),
+        "secret": pa.array(random.integers(0, 900, rows), pa.int64()),
+        "empty": pa.nulls(rows),
+    }
+    table = pa.table(columns)
+    fields = [field.with_metadata({"about": field.name}) for field in table.schema]
+    fields[table.column_names.index("minute")] = pa.field("minute", pa.int8(), nullable=False)
+    table = table.cast(pa.schema(fields, metadata={"owner": "golden"}))
+    return _odd_cells(table, {1: {"temperature": {3: np.nan, 4: np.inf, 5: -0.0}}, 2: ODD}[month])
+
+
+ODD = {
+    "temperature": {0: np.nan, 1: -np.inf, 2: np.inf, 3: -0.0, 4: 1e300, 5: 99.0},
+    "site": {10: "somewhere new", 399: ""},
+    "site_id": {20: 7, 21: 0},
+    "vendor": {30: None, 31: "south wind"},
+    "clock": {40: 1, 41: None},
+    "item": {50: "Ω", 51: None},
+    "code": {60: -1, 61: 70_000, 62: None},
+    "price": {70: 5.123, 71: float("-inf"), 72: -0.0},
+    "ratio": {80: 0.0, 81: 1e-42, 82: np.nan},
+    "count": {90: 2**31 - 1, 91: -(2**31)},
+    "size": {100: -(2**63), 101: 2**63 - 1, 102: 0},
+    "kind": {110: "new"},
+    "paid": {120: True},
+    "tag": {130: b"\0\0\0\0", 131: None},
+    "half": {140: np.float16(np.nan), 141: np.float16(-0.0)},
+    "huge": {150: 0, 151: 2**64 - 1, 152: None},
+    "secret": {160: None, 161: -(2**63)},
+}
+
+
+def _odd_cells(table: pa.Table, odd: dict[str, dict[int, object]]) -> pa.Table:
+    """The table with some cells replaced."""
+    for name, cells in odd.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        values = table.column(name).to_pylist()
+        for row, cell in cells.items():
+            values[row] = cell
+        plain = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        column = pa.array(values, plain)
+        table = table.set_column(
+            place, field, column if plain == field.type else column.dictionary_encode().cast(field.type)
+        )
+    return table
+
+
+def write_month(lake: Path, month: int) -> None:
+    """A partition of two files."""
+    folder = lake / f"month={month}"
+    folder.mkdir(parents=True)
+    table = month_table(month, ROWS[month])
+    pq.write_table(table.slice(0, 500), folder / "part-0.parquet")
+    pq.write_table(table.slice(500), folder / "part-1.parquet")
+
+
+def make(home: Path) -> None:
+    """The golden archive and what every reader must find in it."""
+    archive = home / "archive"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as folder:
+        lake, policy = Path(folder) / "lake", Path(folder) / "policy.yaml"
+        policy.write_text(POLICY)
+        for month in ROWS:
+            write_month(lake, month)
+            ae_core.compress(str(lake), str(archive), policy=str(policy), page_data=False)
+    expect(home)
+
+
+def expect(home: Path) -> None:
+    """Write what today's code reads from the archive as the values that are expected from now on."""
+    source = ae_core.open_archive(str(home / "archive"))
+    found = {}
+    for partition in source.partitions():
+        table = pa.concat_tables(partition.blocks()).combine_chunks()
+        preview = pa.concat_tables(partition.blocks(layer="preview"))
+        with (
+            lzma.open(home / f"{partition.id}.arrow.xz", "wb") as sink,
+            pa.ipc.new_stream(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        found[partition.id] = {
+            "digest": partition.manifest.digest,
+            "preview_digest": partition_digest(preview.schema, [preview]),
+            "rows": table.num_rows,
+        }
+    (home / "expected.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    make(HOME)

@@ -137,7 +137,7 @@ def markdown(rows: Sequence[Row], machine: str) -> str:
         lines += ["", f"**{table}, range {share}**", "", "| codec | bytes | of peer | encode | decode | worst |"]
         lines.append("|---|---:|---:|---:|---:|---:|")
         for row in chosen:
-            speeds = f"{row.encode_mb_s:.1f} | {row.decode_mb_s:.1f}"
+            speeds = f"{row.encode_mb_s:.3g} | {row.decode_mb_s:.3g}"
             ratio = f"{row.bytes / peer:.3f}"
             lines.append(f"| {row.codec} | {row.bytes:,} | {ratio} | {speeds} | {row.worst_ratio:.4f} |")
             lines += [f"| – {name} | {size:,} | {size / peer:.3f} | | | |" for name, size in (row.parts or {}).items()]

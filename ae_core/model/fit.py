@@ -37,7 +37,7 @@ from ae_core.model.train import (
 
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
-RATE_WEIGHT = 0.7  # preview loss (columns' sum, 1 each for a mean) that one latent bit a row has to save
+RATE_WEIGHT = 1 / 16  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
@@ -61,7 +61,7 @@ class Effort:
 
 
 SCOUT = Effort(10, 100, 400, 10e-3)
-AUTOENCODER = Effort(20, 300, 1500, 10e-3)
+AUTOENCODER = Effort(20, 600, 1500, 10e-3)
 PRIOR = Effort(10, 200, 1200, 16e-3)
 CONTEXT = Effort(6, 400, 12_000, 16e-3)
 

@@ -31,6 +31,7 @@ from ae_core.model.autoencoder import (
 Progress = Callable[[str, float], None]  # (what, share done)
 BETAS = (0.9, 0.98)
 MDL_EVERY = 4  # the weights' bits change slowly: charged every fourth step, four times as strong
+SMOOTH = 0.5  # standard deviations up to which a numeric error counts squared
 MEASURE_ROWS = 8192  # rows of each kind behind a point of a training curve
 
 
@@ -125,6 +126,9 @@ class _OrdinalTarget:
         known = values[special == 0]
         spread = float(known.std()) if len(known) else 0.0
         self.scale = 1 / spread if spread > VALUE_SCALE / 2**16 else 0.0  # a constant teaches nothing
+        off = np.abs(known - np.median(known)) * self.scale if len(known) else np.zeros(1)
+        constant = np.where(off < SMOOTH, off**2 / (2 * SMOOTH), off - SMOOTH / 2).mean()  # what the median costs
+        self.weight = 1 / max(float(constant), 0.05)
         self.specials = head.specials
         self.values = torch.from_numpy(values).float().to(device)
         self.special = torch.from_numpy(np.where(special > head.specials, -1, special).astype(np.int64)).to(device)
@@ -132,7 +136,7 @@ class _OrdinalTarget:
     def __call__(self, out: Tensor, rows: Tensor) -> Tensor:
         special = self.special[rows]
         error = (out[:, 0] - self.values[rows]) * self.scale * (special == 0)
-        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.5)
+        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=SMOOTH) * self.weight
         if self.specials:
             logits = torch.cat([torch.zeros_like(out[:, :1]), out[:, 1:]], 1)
             loss = loss + F.cross_entropy(logits, special, ignore_index=-1, reduction="sum") / len(rows)
@@ -183,7 +187,7 @@ def train_autoencoder(
     seed: int,
     progress: Progress | None = None,
 ) -> TrainedAutoencoder:
-    """Encoder and preview decoder for the sum of preview losses + rate_weight · latent bits a row."""
+    """Encoder and preview decoder for the mean preview loss of a column + rate_weight · latent bits a row."""
     random, rng, device = torch.Generator().manual_seed(seed), np.random.default_rng(seed), best_device()
     encoder, preview = TableEncoder(config, random).to(device), PreviewDecoder(config, random).to(device)
     rate = LatentRate(config.latent_levels).to(device)
@@ -217,7 +221,7 @@ def train_autoencoder(
         weight = rate_weight * min(
             1.0, 2 * step / schedule.steps
         )  # first find what is worth saying, then say it briefly
-        loss = losses.sum() + weight * bits.mean()
+        loss = losses.sum() + weight * int(unknown.sum()) * bits.mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -19,7 +19,7 @@ class ContextGroup:
 class Network:
     """Everything that a decoder needs beside the column plan.
 
-    `prior` codes the latents (layer 0) from earlier latents alone; every group codes symbols (layer 1) given all latents.
+    `prior` codes the latents (layer 0) from earlier latents alone; the groups code symbols (layer 1) given all latents.
     """
 
     encoder: FrozenEncoder

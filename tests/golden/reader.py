@@ -1,13 +1,8 @@
-"""A second decoder, written from docs/format.md alone: slow, without the project's code, and without a network's speed.
+"""A second decoder, written from docs/format.md alone: it shares no code with the project, and is slow.
 
-    python tests/golden/reader.py ARCHIVE          every partition's digest, recomputed from the bytes
-
-Comments name the sections of the page.
+python tests/golden/reader.py ARCHIVE      prints every partition's digest, recomputed from the archive's bytes
 """
 
-from __future__ import annotations
-
-import base64
 import hashlib
 import json
 import lzma
@@ -23,13 +18,12 @@ import pyarrow.parquet as pq
 import zstandard
 from pcodec import standalone
 
-np.seterr(over="ignore")
 U64, MIN = 2**64, np.int64(-(2**63))
-FLOATS = {"nan": np.nan, "+inf": np.inf, "-inf": -np.inf, "-0": -0.0}
+SPECIALS = {"null": 0, "nan": np.nan, "+inf": np.inf, "-inf": -np.inf, "-0": -0.0, "escape": 0}
 
 
 class Bytes:
-    """A cursor over bytes."""
+    """A cursor (B1, B2)."""
 
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -39,9 +33,6 @@ class Bytes:
         self.at += size
         return self.data[self.at - size : self.at]
 
-    def rest(self):
-        return self.take(len(self.data) - self.at)
-
     def varint(self):
         value = shift = 0
         while True:
@@ -50,23 +41,21 @@ class Bytes:
             if byte < 128:
                 return value
 
-    def zigzag(self):
-        code = self.varint()
-        return code >> 1 if code % 2 == 0 else -((code + 1) >> 1)
-
     def sized(self):
-        size = self.varint()
-        return inflate(self.rest(), size)
+        return self.take(self.varint())
+
+    def rest(self):
+        return self.data[self.at :]
 
     def parts(self, count):
-        return [self.take(self.varint()) for _ in range(count - 1)] + [self.rest()]
+        return [self.sized() for _ in range(count - 1)] + [self.rest()]
 
 
-# --- part A ---------------------------------------------------------------------------------------
+# ---- part A
 
 
 def sealed(data):
-    digest, body = data[11:75], data[len('{"sha256":"","body":') + 64 : -2]
+    digest, body = data[11:75], data[84:-2]
     assert hashlib.sha256(body).hexdigest().encode() == digest
     return json.loads(body)
 
@@ -77,123 +66,117 @@ def fetch(root, ref):
     return data
 
 
-def read_archive(root):
-    """Manifests by partition, and a function from SHA-256 to a shared object's bytes."""
+def snapshot(root):
+    """Manifests by partition; a function from SHA-256 to a shared object."""
     parent, number, manifests, shared = (root / "latentlake.json").read_bytes(), 0, {}, {}
     assert sealed(parent)["format"] == 0
     while (path := root / "_commits" / f"{number:020d}.json").exists():
         commit = sealed(path.read_bytes())
         assert (commit["number"], commit["parent"]) == (number, hashlib.sha256(parent).hexdigest())
         manifests |= {change["partition"]: change["manifest"] for change in commit.get("changes", [])}
-        shared |= {entry["sha256"]: entry for entry in commit.get("shared", [])}
+        shared |= {entry["sha256"]: entry | {"name": entry["names"][0]} for entry in commit.get("shared", [])}
         parent, number = path.read_bytes(), number + 1
-    packed = {name: json.loads(zstandard.decompress(fetch(root, ref))) for name, ref in manifests.items() if ref}
-    return packed, lambda sha256: fetch(root, shared[sha256] | {"name": shared[sha256]["names"][0]})
+    found = {name: json.loads(zstandard.decompress(fetch(root, ref))) for name, ref in manifests.items() if ref}
+    return found, lambda sha256: fetch(root, shared[sha256])
 
 
-def type_key(kind):
-    def field(f):
-        return [f.name, type_key(f.type), f.nullable]
-
+def field_key(field):
+    kind = key = field.type
     if pa.types.is_dictionary(kind):
-        return ["dictionary", type_key(kind.index_type), type_key(kind.value_type), kind.ordered]
-    if pa.types.is_list(kind) or pa.types.is_struct(kind):
-        return [str(kind).split("<")[0], *(field(kind.field(i)) for i in range(kind.num_fields))]
-    return str(kind)
+        key = ["dictionary", str(kind.index_type), str(kind.value_type), kind.ordered]
+    elif kind.num_fields:  # lists and structs; A8 has more
+        key = [str(kind).split("<")[0], *(field_key(kind.field(i)) for i in range(kind.num_fields))]
+    return [field.name, key if isinstance(key, list) else str(key), field.nullable]
 
 
 def encoding(array):
-    """A8, for the types of the golden archives; works on Python values, so that no buffer layout matters."""
-    kind = array.type
+    """The canonical encoding (A8) of the types of the golden archives."""
+    kind, valid = array.type, np.array(array.is_valid())
+    head = len(array).to_bytes(8, "little")
+    head += b"\0" if valid.all() else b"\1" + np.packbits(valid, bitorder="little").tobytes()
+    if pa.types.is_null(kind):
+        return head[:8]
     if pa.types.is_dictionary(kind):
         return encoding(array.dictionary_decode())
-    out, valid = len(array).to_bytes(8, "little"), np.array(array.is_valid())
-    if pa.types.is_null(kind):
-        return out
-    out += b"\0" if valid.all() else b"\1" + np.packbits(valid, bitorder="little").tobytes()
     if pa.types.is_boolean(kind):
-        return out + np.packbits([bool(cell) for cell in array.to_pylist()], bitorder="little").tobytes()
+        return head + np.packbits(np.array(array.fill_null(False)), bitorder="little").tobytes()
     if pa.types.is_struct(kind):
-        return out + b"".join(encoding(array.field(i).filter(pa.array(valid))) for i in range(kind.num_fields))
-    if pa.types.is_list(kind):
-        lengths = [len(cell or ()) for cell in array.to_pylist()]
-        return out + np.array(lengths, "<i8").tobytes() + encoding(array.drop_null().flatten())
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        cells = [(cell or "").encode() if isinstance(cell, str | None) else cell for cell in array.to_pylist()]
-        return out + np.array([len(cell) for cell in cells], "<i8").tobytes() + b"".join(cells)
-    width = kind.byte_width
-    raw = array.buffers()[1].to_pybytes()[array.offset * width :][: len(array) * width]
-    rows = np.frombuffer(raw, np.uint8).reshape(len(array), width)
-    return out + np.where(valid[:, None], rows, 0).astype(np.uint8).tobytes()
+        return head + b"".join(encoding(array.field(i).filter(pa.array(valid))) for i in range(kind.num_fields))
+    if pa.types.is_list(kind) or kind in (pa.string(), pa.binary()):
+        binary = kind if pa.types.is_list(kind) else pa.binary()
+        lengths = [len(cell or ()) for cell in array.cast(binary).to_pylist()]
+        there = array.drop_null()
+        below = encoding(there.flatten()) if binary is kind else b"".join(there.cast(binary).to_pylist())
+        return head + np.array(lengths, "<i8").tobytes() + below
+    raw = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, kind.byte_width)
+    return head + np.where(valid[:, None], raw[array.offset :][: len(array)], np.uint8(0)).tobytes()
 
 
 def digest(schema, tables):
-    keys = [[field.name, type_key(field.type), field.nullable] for field in schema]
-    text = json.dumps(keys, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    total = hashlib.sha256(b"latentlake digest 0\n" + text + b"\n")
+    text = json.dumps([field_key(field) for field in schema], separators=(",", ":"), ensure_ascii=False)
+    total = hashlib.sha256(f"latentlake digest 0\n{text}\n".encode())
     for table in tables:
-        block = hashlib.sha256(table.num_rows.to_bytes(8, "little"))
-        for column in table.columns:
-            block.update(hashlib.sha256(encoding(pa.concat_arrays(column.chunks))).digest())
-        total.update(block.digest())
+        columns = [hashlib.sha256(encoding(pa.concat_arrays(column.chunks))).digest() for column in table.columns]
+        total.update(hashlib.sha256(table.num_rows.to_bytes(8, "little") + b"".join(columns)).digest())
     return total.hexdigest()
 
 
-# --- B1, B2 -----------------------------------------------------------------------------------------
-
-
-def streams_of(payload):
-    data = Bytes(payload)
-    sizes = [(data.take(data.varint()).decode(), data.varint()) for _ in range(data.varint())]
-    found = {name: data.take(size) for name, size in sizes}
-    assert data.at == len(payload)
-    return found
+# ---- B2: bytes, ints, cells
 
 
 def inflate(data, size):
-    tag, body = data[0], data[1:]
+    tag, out = data[0], data[1:]
     if tag == 1:
-        body = zstandard.ZstdDecompressor().decompressobj().decompress(body)
+        out = zstandard.ZstdDecompressor().decompressobj().decompress(out)
     elif tag == 2:
-        body = lzma.decompress(body, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 23}])
+        out = lzma.decompress(out, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 23}])
     elif tag == 3:
-        body = brotli.decompress(body)
-    assert len(body) == size
-    return body
+        out = brotli.decompress(out)
+    assert len(out) == size
+    return out
+
+
+def letters(data):
+    body = Bytes(data)
+    size = body.varint()
+    return Bytes(inflate(body.rest(), size))
 
 
 def ints(data, count):
     if count == 0:
         return np.zeros(0, np.int64)
     tag, body = data[0], Bytes(data[1:])
-    if tag == 0:
-        return np.full(count, body.zigzag(), np.int64)
-    if tag == 1:
-        runs = body.varint()
-        lengths, steps = (ints(part, runs) for part in body.parts(2))
-        return np.repeat(np.cumsum(steps), lengths)
     if tag == 2:
-        return np.asarray(standalone.simple_decompress(body.rest()))
-    base, width = body.zigzag(), 2 ** body.take(1)[0]
+        return np.asarray(standalone.simple_decompress(body.data))
+    code = body.varint()
+    if tag == 1:
+        lengths, steps = (ints(part, code) for part in body.parts(2))
+        return np.repeat(np.cumsum(steps), lengths)
+    base = code >> 1 if code % 2 == 0 else -((code + 1) >> 1)
+    if tag == 0:
+        return np.full(count, base, np.int64)
+    width = 2 ** body.take(1)[0]
     planes = np.frombuffer(inflate(body.rest(), count * width), np.uint8).reshape(width, count)
-    return np.array([(base + int.from_bytes(c, "little")) % U64 for c in planes.T.tolist()], np.uint64).view(np.int64)
+    return wrapped(base + int.from_bytes(bytes(cell), "little") for cell in planes.T)
 
 
-def kind_of(kind):
+def wrapped(values):
+    return np.array([value % U64 for value in values], np.uint64).view(np.int64)
+
+
+def validity(data, count):
+    return ints(data, count).astype(bool) if data else np.ones(count, bool)
+
+
+def is_text(kind):
+    return kind in (pa.string(), pa.binary()) or pa.types.is_fixed_size_binary(kind)
+
+
+def array_of(kind, cells, valid):
+    """The array of a type from storage, floats or bytes."""
+    if is_text(kind):
+        return pa.array([cell if ok else None for cell, ok in zip(cells, valid, strict=True)], pa.binary()).cast(kind)
     if pa.types.is_floating(kind):
-        return "float"
-    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return "text"
-    nested = pa.types.is_nested(kind) or pa.types.is_null(kind) or pa.types.is_dictionary(kind)
-    return "other" if nested else "int"
-
-
-def make(kind, cells, valid):
-    """An array from storage (int), floats or bytes."""
-    if kind_of(kind) == "text":
-        texts = [cell.decode() if pa.types.is_string(kind) else cell for cell in cells]
-        return pa.array([text if ok else None for text, ok in zip(texts, valid, strict=True)], kind)
-    if kind_of(kind) == "float":
         raw = cells.astype(f"f{kind.bit_width // 8}")
     elif pa.types.is_decimal(kind):
         raw = np.stack([cells, cells >> 63], 1)
@@ -201,18 +184,8 @@ def make(kind, cells, valid):
         raw = np.packbits(cells.astype(bool), bitorder="little")
     else:
         raw = cells ^ MIN if pa.types.is_uint64(kind) else cells.astype(f"i{kind.bit_width // 8}")
-    mask = pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
-    return pa.Array.from_buffers(kind, len(cells), [mask, pa.py_buffer(raw.tobytes())])
-
-
-def storage(array):
-    """B2: the storage of integers and times, nulls as 0."""
-    cells = array.view(f"int{array.type.bit_width}").cast(pa.int64()).fill_null(0).to_numpy()
-    return cells ^ MIN if pa.types.is_uint64(array.type) else cells
-
-
-def validity(data, count):
-    return ints(data, count).astype(bool) if data else np.ones(count, bool)
+    mask = np.packbits(valid, bitorder="little").tobytes()
+    return pa.Array.from_buffers(kind, len(cells), [pa.py_buffer(mask), pa.py_buffer(raw.tobytes())])
 
 
 def cells(data, count, kind):
@@ -220,106 +193,89 @@ def cells(data, count, kind):
         return pa.array([], kind)
     tag, body = data[0], Bytes(data[1:])
     if tag == 3:
-        array = pa.ipc.open_stream(body.sized()).read_all().column(0)
-    elif tag == 4:
-        array = pq.read_table(pa.BufferReader(body.rest())).column(0).cast(kind)
+        return pa.concat_arrays(pa.ipc.open_stream(letters(body.data).data).read_all().column(0).chunks)
+    if tag == 4:
+        return pa.concat_arrays(pq.read_table(pa.BufferReader(body.data)).column(0).cast(kind).chunks)
+    first, *parts = body.parts(3 if tag == 2 else 2)
+    valid = validity(first, count)
+    there = int(valid.sum())
+    dtype = np.dtype(object if tag == 2 else f"f{kind.bit_width // 8}" if pa.types.is_floating(kind) else np.int64)
+    full = np.zeros(count, dtype)
+    if tag == 1:
+        full[valid] = standalone.simple_decompress(parts[0])
+    elif tag == 0:
+        full[valid] = ints(parts[0], there).astype(f"i{dtype.itemsize}").view(dtype)
     else:
-        first, *parts = body.parts(3 if tag == 2 else 2)
-        valid = validity(first, count)
-        there = int(valid.sum())
-        if tag == 2:
-            text = Bytes(Bytes(parts[1]).sized())
-            full = np.zeros(count, object)
-            full[:] = b"\0" * (kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0)
-            full[valid] = [text.take(int(length)) for length in ints(parts[0], there)]
-            return make(kind, full, valid)
-        dtype = np.dtype(f"f{kind.bit_width // 8}" if kind_of(kind) == "float" else np.int64)
-        full = np.zeros(count, dtype)
-        if tag == 1:
-            full[valid] = standalone.simple_decompress(parts[0])
-        else:
-            full[valid] = ints(parts[0], there).astype(f"i{dtype.itemsize}").view(dtype)
-        return make(kind, full, valid)
-    return pa.concat_arrays(array.chunks)
+        text = letters(parts[1])
+        full[valid] = [text.take(length) for length in ints(parts[0], there).tolist()]
+    return array_of(kind, full, valid)
 
 
-# --- B3, B4: the plan -------------------------------------------------------------------------------
+# ---- B3, B4: the plan
 
 
 def read_plan(data):
     data = Bytes(data)
     size = data.varint()
-    head = Bytes(inflate(data.take(data.varint()), size))
-    schema = pa.ipc.read_schema(pa.py_buffer(head.take(head.varint())))
-    records = json.loads(head.rest())
-    blobs = [b"", *(data.take(data.varint()) for _ in range(data.varint()))]
-    columns = []
-    for field, record in zip(schema, records, strict=True):
-        unwrapped = pa.types.is_dictionary(field.type) and not field.type.ordered
-        c = SimpleNamespace(**record, field=field, kind=field.type.value_type if unwrapped else field.type)
-        c.coded, c.given = c.coder == "network", c.coder == "plain" and "domain" in record
-        if "domain" in record:
-            read_domain(c, record, blobs)
-        if "lookup" in record:
-            table = Bytes(blobs[c.lookup["table"]]).parts(2)
-            c.places = np.cumsum(ints(table[0], c.lookup["count"])).tolist()
-            codes = ints(table[1][1:], c.lookup["count"])
-            c.table = dict(zip(c.places, (np.cumsum(codes) if table[1][0] else codes).tolist(), strict=True))
-        columns.append(c)
+    head = Bytes(inflate(data.sized(), size))
+    schema = pa.ipc.read_schema(pa.py_buffer(head.sized()))
+    blobs = [b"", *(data.sized() for _ in range(data.varint()))]
+    none = dict.fromkeys(("domain", "quantiser", "lookup", "linear"))
+    columns = [SimpleNamespace(**none | record) for record in json.loads(head.rest())]
+    for field, c in zip(schema, columns, strict=True):
+        text = pa.types.is_dictionary(field.type) and is_text(field.type.value_type) and not field.type.ordered
+        c.type, c.kind = field.type, field.type.value_type if text else field.type
+        c.has_symbols = c.domain is not None and c.coder in ("network", "plain")
+        if c.domain:
+            c.levels, _, c.specials = c.domain
+            c.escape, room = c.levels + len(c.specials) - 1, 256 - len(c.specials)
+            c.low = 1 if c.levels <= room else max(64, -(-c.levels // room))
+            c.high = -(-c.levels // c.low)
+            c.values = words(blobs[c.words], c) if hasattr(c, "words") else numbers(blobs, c)
+        if c.lookup:
+            places, codes = Bytes(blobs[c.lookup["table"]]).parts(2)
+            codes, delta = ints(codes[1:], c.lookup["count"]), codes[0]
+            places = np.cumsum(ints(places, len(codes))).tolist()
+            c.table = dict(zip(places, (np.cumsum(codes) if delta else codes).tolist(), strict=True))
     return schema, columns
 
 
-def read_domain(c, record, blobs):
-    c.levels, c.ordinal, c.specials = c.domain
-    room = 256 - len(c.specials)
-    low = max(64, -(-c.levels // room))
-    c.radices = [c.levels] if c.levels <= room else [-(-c.levels // low), low]
-    c.alphabets = [c.radices[0] + len(c.specials), *c.radices[1:]]
-    c.size = c.levels + len(c.specials)
-    if "words" in record:
-        lengths, shared, tail = Bytes(blobs[c.words][1:]).parts(3)
-        text = Bytes(Bytes(tail).sized())
-        c.values, word = [], b""
-        for length, keep in zip(ints(lengths, c.levels).tolist(), ints(shared, c.levels).tolist(), strict=True):
-            word = word[:keep] + text.take(length)
-            c.values.append(word)
-        c.values += [c.values[0] if c.values else b""] * len(c.specials)
-        return
-    if "listed" in c.code:
-        levels = np.cumsum(ints(blobs[c.code["listed"]], c.levels))
-    else:
-        levels = c.code["first"] + np.arange(c.levels)
-    values = rebuild(c.code.get("quantiser") or c.quantiser, levels)
-    c.values = np.concatenate([values, [FLOATS.get(special, 0) for special in c.specials]]).astype(values.dtype)
+def words(blob, c):
+    lengths, shared, text = Bytes(blob[1:]).parts(3)
+    text, found = letters(text), [b""]
+    for length, keep in zip(ints(lengths, c.levels).tolist(), ints(shared, c.levels).tolist(), strict=True):
+        found.append(found[-1][:keep] + text.take(length))
+    return np.array(found[1:] + found[:1] * len(c.specials), object)
 
 
-def rebuild(q, levels):
-    """The storage or floats of quantiser levels."""
-    q = SimpleNamespace(**q)
+def numbers(blobs, c):
+    listed = c.code.get("listed")
+    levels = np.cumsum(ints(blobs[listed], c.levels)) if listed else c.code["first"] + np.arange(c.levels)
+    values = rebuilt(c.code.get("quantiser") or c.quantiser, levels)
+    return np.concatenate([values, np.array([SPECIALS[name] for name in c.specials]).astype(values.dtype)])
+
+
+def rebuilt(quantiser, levels):
+    """Storage or floats of levels."""
+    q = SimpleNamespace(**quantiser)
     if q.kind == "IntGrid":
-        width, out = q.hi - q.lo, []
-        for level in levels.tolist():
-            far = level * q.step % U64
-            at = level if q.step == 1 else width if width < q.half else min(far + q.half, width)
-            out.append((q.lo + at) % U64)
-        return np.array(out, np.uint64).view(np.int64)
+        starts, room = (level * q.step % U64 for level in levels.tolist()), q.hi - q.lo
+        return wrapped(q.lo + (start if q.step == 1 else min(start + q.half, room)) for start in starts)
     if q.kind == "FloatGrid":
         return (float.fromhex(q.offset) + levels.astype("f8") * float.fromhex(q.step)).astype(f"f{q.width}")
     if q.kind == "FloatDecimal":
-        whole = rebuild({"kind": "IntGrid"} | q.grid, levels)
-        return (whole.astype("f8") / float(10**q.digits)).astype(f"f{q.width}")
+        return (rebuilt(q.grid | {"kind": "IntGrid"}, levels) / float(10**q.digits)).astype(f"f{q.width}")
     if q.kind == "FloatBits":
-        bits = (np.abs(levels) << q.drop).astype(f"u{q.width}")
-        sign = np.where(levels < 0, 1 << (8 * q.width - 1), 0).astype(np.uint64).astype(f"u{q.width}")
-        return (bits | sign).view(f"f{q.width}")
+        sign = np.where(levels < 0, MIN >> 64 - 8 * q.width, 0)
+        return (np.abs(levels) << q.drop | sign).astype(f"i{q.width}").view(f"f{q.width}")
     return levels
 
 
-# --- B7: weights --------------------------------------------------------------------------------------
+# ---- B7: weights
 
 
 class Weights:
-    """The arithmetic decoder of all tensors."""
+    """The arithmetic decoder; `tensors` by name."""
 
     def __init__(self, data):
         size = int.from_bytes(data[:4], "little")
@@ -332,254 +288,221 @@ class Weights:
     def bit(self, *node):
         p, n = self.nodes.get(node, (32768, 0))
         middle = self.low + ((self.high - self.low) * p >> 16)
-        bit = self.point <= middle
-        if bit:
-            self.high = middle
-        else:
-            self.low = middle + 1
+        bit = int(self.point <= middle)
+        self.low, self.high = (self.low, middle) if bit else (middle + 1, self.high)
         if node:
-            p += (65536 - p if bit else -p) * (2**17 // (2 * n + 3)) >> 16
+            p += (65536 * bit - p) * (2**17 // (2 * n + 3)) >> 16
             self.nodes[node] = min(max(p, 48), 65488), min(n + 1, 79)
         while self.low >> 24 == self.high >> 24:
-            more = self.code[self.at] if self.at < len(self.code) else 0
             self.low, self.high = self.low << 8 & 0xFFFFFFFF, self.high << 8 & 0xFFFFFFFF | 255
-            self.point, self.at = self.point << 8 & 0xFFFFFFFF | more, self.at + 1
-        return int(bit)
+            self.point = self.point << 8 & 0xFFFFFFFF | int.from_bytes(self.code[self.at : self.at + 1], "big")
+            self.at += 1
+        return bit
 
     def tensor(self, shape):
-        columns = max(shape[-1], 1)
-        rows = [[0] * columns, [0] * columns]  # two rows of zeros above
-        mean, overall = [1024] * columns, 1024
-        for row in range(int(np.prod(shape)) // columns):
+        width = max(shape[-1], 1)
+        rows, mean, overall = [[0] * width] * 2, [1024] * width, 1024  # two rows of zeros above
+        for row in range(int(np.prod(shape)) // width):
             total, line = 0, []
-            for j in range(columns):
+            for j in range(width):
                 expected = (2 * overall + 256 * total) // (2 + j) * mean[j] // max(overall, 16)
                 context = min(max(expected.bit_length() - 1, 0), 23)
-                length, size, value = 0, 0, 0
+                length = size = negative = 0
                 while self.bit("length", context, length):
                     length += 1
                 if length:
-                    lean = 2 * rows[-1][j] + rows[-2][j]
+                    lean, size = 2 * rows[-1][j] + rows[-2][j], 1
                     negative = self.bit("sign", min(abs(lean).bit_length(), 6), lean < 0, min(length, 4))
-                    size = 1
                     for _ in range(length - 1):
                         size = 2 * size + (self.bit(context, length, size) if size < 4 else self.bit())
-                    value = -size if negative else size
-                line.append(value)
+                line.append(-size if negative else size)
                 total += size
                 mean[j] += (256 * size - mean[j]) >> (1 if row == 0 else 2)
-            overall += (total * 256 // columns - overall) >> (1 if row < 2 else 3)
+            overall += (256 * total // width - overall) >> (1 if row < 2 else 3)
             rows.append(line)
         return np.array(rows[2:], np.int64).reshape(shape)
 
 
-# --- B8: context groups -------------------------------------------------------------------------------
+# ---- B8: context groups
 
 
-class Stream:
+class Rans:
     """A rANS stream."""
 
     def __init__(self, data):
-        words = np.frombuffer(data, "<u4").tolist()
-        self.state, self.words = (words[0] | words[1] << 32, words[:1:-1]) if data else (2**31, [])
-        assert 2**31 <= self.state < 2**63
+        state, *words = np.frombuffer(data[:8], "<u8").tolist() + np.frombuffer(data[8:], "<u4").tolist() or [2**31]
+        self.state, self.words = state, words[::-1]
 
     def symbol(self, logits):
-        d = np.minimum(logits.max() - logits, 2**22 - 1)
-        t = d * 369 >> 7
+        t = np.minimum(logits.max() - logits, 2**22 - 1) * 369 >> 7
         f = t & 1023
         e = 32768 - (f * (22007 - (f * 5623 >> 10)) >> 10) >> np.minimum(t >> 10, 31)
-        below = np.cumsum(e) - e
-        cum = np.arange(len(e)) + (below * ((65536 - len(e) << 15) // e.sum()) >> 15)
+        spread = (65536 - len(e) << 15) // int(e.sum())
+        cum = [*(np.arange(len(e)) + ((np.cumsum(e) - e) * spread >> 15)).tolist(), 65536]
         slot = self.state % 2**16
         x = int(np.searchsorted(cum, slot, "right")) - 1
-        frequency = int(cum[x + 1] if x + 1 < len(cum) else 65536) - int(cum[x])
-        self.state = frequency * (self.state >> 16) + slot - int(cum[x])
+        self.state = (cum[x + 1] - cum[x]) * (self.state >> 16) + slot - cum[x]
         if self.state < 2**31:
             self.state = self.state << 32 | self.words.pop()
         return x
 
 
-def decode_group(meta, tensors, data, symbols):
-    """Fill the coded positions of symbols (rows, positions)."""
-    t = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
-    first = np.cumsum([0, *meta["alphabets"]])
-    coded = [p for p in range(len(meta["alphabets"])) if p not in meta["given"]]
-    W = t["W"].reshape(len(coded), -1, meta["hidden"])
-    ends = np.cumsum([meta["alphabets"][p] for p in coded])
-    tables = [{} for _ in meta["candidates"]]
-    bits = min(max((2 * len(symbols) - 1).bit_length(), 4), 17)
-    stream, (u, b0) = Stream(data), t["start"]
+def decode_group(group, t, data, symbols):
+    """Fills the coded positions of symbols (rows, positions)."""
+    sizes, stream, (c0, b0) = group["alphabets"], Rans(data), t["start"]
+    coded = [p for p in range(len(sizes)) if p not in group["given"]]
+    W, V_at, T_at = t["W"].reshape(len(coded), len(c0), -1), 0, np.cumsum([0, *sizes])
+    layers = {}
+    for j, p in enumerate(coded):
+        layers[p] = W[j], 16 * t["bw"][j] + 16, t["V"][V_at : V_at + sizes[p]], 16 * t["bv"][V_at : V_at + sizes[p]]
+        V_at += sizes[p]
+    copies = {p: [] for p in coded}
+    for (p, *key), boost, gate in zip(group["candidates"], t["boost"], t["gate"], strict=True):
+        copies[p].append((key, boost, gate, {}))
+    bits, u = min(max((2 * len(symbols) - 1).bit_length(), 4), 17), c0
     for row in symbols:
-        s, u = b0 + ((u.clip(0, 255) @ t["M"] + 16) >> 5), t["start"][0]
-        for p, size in enumerate(meta["alphabets"]):
-            if p in coded and size > 1:
-                j = coded.index(p)
-                h = ((s.clip(-32768, 32767) @ W[j] + 16 * t["bw"][j] + 16) >> 5).clip(0, 255)
-                logits = t["V"][ends[j] - size : ends[j]] @ h + 16 * t["bv"][ends[j] - size : ends[j]]
-                mine = []
-                for c, (_, *key) in enumerate(meta["candidates"]):
-                    if meta["candidates"][c][0] == p:
-                        index, check = place_of([int(row[k]) for k in key], bits)
-                        entry = tables[c].get(index, (check, 0, 0))
-                        entry = entry if entry[0] == check else (check, 0, 0)
-                        mine.append((c, index, entry))
-                        if entry[2]:
-                            logits[entry[1]] += t["boost"][c][entry[2] - 1] + t["gate"][c] @ h
-                row[p] = stream.symbol(logits)
-                for c, index, (check, value, kind) in mine:
+        s, u = b0 + (u.clip(0, 255) @ t["M"] + 16 >> 5), c0
+        for p, size in enumerate(sizes):
+            if p in layers and size > 1:
+                w, bw, v, bv = layers[p]
+                h = (s.clip(-32768, 32767) @ w + bw >> 5).clip(0, 255)
+                logits, seen = v @ h + bv, []
+                for key, boost, gate, table in copies[p]:
+                    index, check = place_of(key, row.tolist(), bits)
+                    entry = table.get(index, (check, 0, 0))
+                    _, value, kind = entry if entry[0] == check else (check, 0, 0)
+                    logits[value] += boost[kind - 1] + gate @ h if kind else 0
+                    seen.append((table, index, check, value, kind))
+                row[p] = x = stream.symbol(logits)
+                for table, index, check, value, kind in seen:
                     hit = 3 if kind < 3 else min(kind + 1, 8)
-                    tables[c][index] = check, int(row[p]), 2 if kind == 0 else hit if value == row[p] else 1
-            s, u = s + t["T"][first[p] + row[p]], u + t["T"][first[p] + row[p]]
-    assert stream.state == 2**31
-    assert not stream.words
+                    table[index] = check, x, 2 if kind == 0 else hit if value == x else 1
+            s, u = s + t["T"][T_at[p] + row[p]], u + t["T"][T_at[p] + row[p]]
+    assert (stream.state, stream.words) == (2**31, [])
 
 
-def place_of(key, bits):
-    g = sum(k << 16 * i for i, k in enumerate(key)) * 0x9E3779B97F4A7C15 % U64
+def place_of(key, row, bits):
+    g = sum(row[k] << 16 * i for i, k in enumerate(key)) * 0x9E3779B97F4A7C15 % U64
     hashed = (g ^ g >> 32) * 0xD6E8FEB86659FD93 % U64
     return hashed >> 64 - bits, (hashed >> 8) % 2**16
 
 
-# --- B1, B5, B6: blocks -------------------------------------------------------------------------------
+# ---- B1, B5, B6: blocks
+
+
+def streams_of(payload):
+    data = Bytes(payload)
+    sizes = [(data.sized().decode(), data.varint()) for _ in range(data.varint())]
+    streams = {name: data.take(size) for name, size in sizes}
+    assert data.at == len(payload)
+    return streams
+
+
+class Block:
+    """One block's symbols, then its columns."""
+
+    def __init__(self, model, latents, residuals, rows):
+        self.schema, self.columns, self.network, self.weights = model
+        self.rows, self.streams, self.symbols = rows, streams_of(residuals), []
+        for i, c in enumerate(self.columns):
+            if c.has_symbols:
+                c.at = len(self.symbols)
+                codes = ints(self.streams.get(f"{i}:given"), rows) if c.coder == "plain" else np.zeros(rows, np.int64)
+                self.symbols.append(np.where(codes < c.levels, codes // c.low, codes - c.levels + c.high))
+                self.symbols += [np.where(codes < c.levels, codes % c.low, 0)] if c.low > 1 else []
+        self.symbols = np.array(self.symbols, np.int64).reshape(len(self.symbols), rows).T.copy()
+        if self.network:
+            z = np.zeros((rows, len(self.network["prior"]["alphabets"])), np.int64)
+            decode_group(self.network["prior"], self.tensors("z/"), streams_of(latents)["z"], z)
+            for number, group in enumerate(self.network["groups"]):
+                joined = np.concatenate([z, self.symbols[:, group["positions"]]], 1)
+                decode_group(group["frozen"], self.tensors(f"g{number}/"), self.streams[f"g{number}"], joined)
+                self.symbols[:, group["positions"]] = joined[:, z.shape[1] :]
+
+    def tensors(self, prefix):
+        return {name.removeprefix(prefix): t for name, t in self.weights.items() if name.startswith(prefix)}
+
+    def table(self):
+        arrays = [self.array(i) for i in range(len(self.columns))]
+        pairs = zip(arrays, self.schema.types, strict=True)
+        return pa.table([a if a.type == k else a.dictionary_encode().cast(k) for a, k in pairs], schema=self.schema)
+
+    def codes(self, i):
+        c = self.columns[i]
+        if not c.lookup:
+            high, low = self.symbols[:, c.at], self.symbols[:, c.at + 1] if c.low > 1 else 0
+            codes = np.where(high * c.low + low < c.levels, high * c.low + low, c.escape)
+            return np.where(high < c.high, codes, high - c.high + c.levels)
+        place = np.zeros(self.rows, np.int64)
+        for key, size in zip(c.lookup["keys"], c.lookup["sizes"], strict=True):
+            place = place * size + self.codes(key)
+        codes, misses = np.array([c.table.get(p, -1) for p in place.tolist()]), self.streams.get(f"{i}:misses")
+        if misses:
+            body = Bytes(misses)
+            if body.take(1) == b"\1":
+                return ints(body.rest(), self.rows)
+            count = body.varint()
+            gaps, found = (ints(part, count) for part in body.parts(2))
+            codes[np.cumsum(gaps) - 1] = found
+        return codes
+
+    def array(self, i):
+        c = self.columns[i]
+        if c.linear and self.streams[f"{i}:rest"][0] == 1:
+            valid, rest = Bytes(self.streams[f"{i}:rest"][1:]).parts(2)
+            valid, total = validity(valid, self.rows), np.zeros(self.rows, np.int64)
+            total[valid] = ints(rest, int(valid.sum()))
+            for key, factor in zip(c.linear["inputs"], c.linear["coefficients"], strict=True):
+                inputs = self.array(key)
+                inputs = np.array(inputs.view(f"int{inputs.type.bit_width}").fill_null(0)).astype(np.int64)
+                total += (inputs ^ MIN if pa.types.is_uint64(self.columns[key].kind) else inputs) * np.int64(factor)
+            return array_of(c.kind, total, valid)
+        if c.linear or not (c.domain or c.quantiser):
+            return cells(
+                self.streams[f"{i}:rest"][1:] if c.linear else self.streams.get(f"{i}:plain", b""), self.rows, c.kind
+            )
+        if c.domain:
+            codes = self.codes(i)
+            valid, escaped = codes != (c.levels if "null" in c.specials else -1), codes == c.escape
+            base, exact = array_of(c.kind, c.values[codes], valid & ~escaped), self.streams.get(f"{i}:exceptions")
+        else:
+            state, levels, exact = Bytes(self.streams.get(f"{i}:plain", b"")).parts(3)
+            state, full = ints(state, self.rows), np.zeros(self.rows, np.int64)
+            full[state == 0], escaped = ints(levels, int((state == 0).sum())), state == 2
+            base = array_of(c.kind, rebuilt(c.quantiser, full), state == 0)
+        places = np.where(escaped, self.rows + np.cumsum(escaped) - 1, np.arange(self.rows))
+        return pa.concat_arrays([base, cells(exact, int(escaped.sum()), c.kind)]).take(pa.array(places))
+
+
+# ---- all of it
 
 
 def read_model(data):
     size = int.from_bytes(data[:8], "little")
-    places = {name: entry["data_offsets"] for name, entry in json.loads(data[8 : 8 + size]).items()}
-    part = {name: data[8 + size + low : 8 + size + high] for name, (low, high) in places.items()}
-    network = json.loads(zstandard.decompress(part["structure"])).get("network")
-    return *read_plan(part["plan"]), network, Weights(part["weights"]).tensors if network else {}
+    entries = {name: entry["data_offsets"] for name, entry in json.loads(data[8 : 8 + size]).items()}
+    parts = {name: data[8 + size + low : 8 + size + high] for name, (low, high) in entries.items()}
+    network = json.loads(zstandard.decompress(parts["structure"])).get("network")
+    return *read_plan(parts["plan"]), network, Weights(parts["weights"]).tensors if network else {}
 
 
-def decode_block(model, latents, residuals, rows):
-    schema, columns, network, weights = model
-    streams = streams_of(residuals)
-    places = [(i, digit) for i, c in enumerate(columns) if c.coded or c.given for digit in range(len(c.radices))]
-    symbols = np.zeros((rows, len(places)), np.int64)
-    for i, c in enumerate(columns):
-        if c.given:
-            codes = ints(streams[f"{i}:given"], rows)
-            low = c.radices[-1] if len(c.radices) == 2 else 1
-            special = codes >= c.levels
-            symbols[:, places.index((i, 0))] = np.where(special, codes - c.levels + c.radices[0], codes // low)
-            if low > 1:
-                symbols[:, places.index((i, 1))] = np.where(special, 0, codes % low)
-    if network:
-
-        def tensors(prefix):
-            return {name.removeprefix(prefix): t for name, t in weights.items() if name.startswith(prefix)}
-
-        z = np.zeros((rows, len(network["prior"]["alphabets"])), np.int64)
-        decode_group(network["prior"], tensors("z/"), streams_of(latents)["z"], z)
-        for number, group in enumerate(network["groups"]):
-            joined = np.concatenate([z, symbols[:, group["positions"]]], 1)
-            decode_group(group["frozen"], tensors(f"g{number}/"), streams[f"g{number}"], joined)
-            symbols[:, group["positions"]] = joined[:, z.shape[1] :]
-    block = Block(columns, places, symbols, streams)
-    return pa.table([block.array(i, full=True) for i in range(len(columns))], schema=schema)
-
-
-class Block:
-    """The columns of one block."""
-
-    def __init__(self, columns, places, symbols, streams):
-        self.columns, self.places, self.symbols, self.streams = columns, places, symbols, streams
-        self.rows = len(symbols)
-
-    def codes(self, i):
-        c = self.columns[i]
-        if hasattr(c, "lookup"):
-            place = np.zeros(self.rows, np.int64)
-            for key, size in zip(c.lookup["keys"], c.lookup["sizes"], strict=True):
-                place = place * size + self.codes(key)
-            codes = np.array([c.table.get(p, -1) for p in place.tolist()], np.int64)
-            misses = Bytes(self.streams.get(f"{i}:misses", b""))
-            if misses.data[:1] == b"\1":
-                return ints(misses.data[1:], self.rows)
-            if misses.data:
-                _, count = misses.take(1), misses.varint()
-                gaps, values = misses.parts(2)
-                codes[np.cumsum(ints(gaps, count)) - 1] = ints(values, count)
-            return codes
-        high = self.symbols[:, self.places.index((i, 0))]
-        if len(c.radices) == 1:
-            return high
-        codes = high * c.radices[1] + self.symbols[:, self.places.index((i, 1))]
-        codes = np.where(codes >= c.levels, c.size - 1, codes)
-        return np.where(high >= c.radices[0], high - c.radices[0] + c.levels, codes)
-
-    def array(self, i, full=False):
-        c = self.columns[i]
-        if c.coder == "linear":
-            array = self.linear(i, c)
-        elif "domain" in vars(c):
-            array = self.coded(i, c)
-        else:
-            array = self.plain(i, c)
-        wrapped = full and array.type != c.field.type
-        return array.dictionary_encode().cast(c.field.type) if wrapped else array
-
-    def linear(self, i, c):
-        tag, body = self.streams[f"{i}:rest"][0], self.streams[f"{i}:rest"][1:]
-        if tag == 0:
-            return cells(body, self.rows, c.kind)
-        first, rest = Bytes(body).parts(2)
-        valid = validity(first, self.rows)
-        total = np.zeros(self.rows, np.int64)
-        total[valid] = ints(rest, int(valid.sum()))
-        for key, factor in zip(c.linear["inputs"], c.linear["coefficients"], strict=True):
-            total += storage(self.array(key)) * np.int64(factor)
-        return make(c.kind, total, valid)
-
-    def coded(self, i, c):
-        codes = self.codes(i)
-        values = np.array([c.values[code] for code in codes.tolist()], object if kind_of(c.kind) == "text" else None)
-        valid = (codes < c.size - 1) & (codes != (c.levels if "null" in c.specials else -1))
-        return patched(make(c.kind, values, valid), codes == c.size - 1, self.streams.get(f"{i}:exceptions", b""))
-
-    def plain(self, i, c):
-        data = self.streams[f"{i}:plain"]
-        if not hasattr(c, "quantiser"):
-            return cells(data, self.rows, c.kind)
-        first, levels, exact = Bytes(data).parts(3)
-        state = ints(first, self.rows)
-        full = np.zeros(self.rows, np.int64)
-        full[state == 0] = ints(levels, int((state == 0).sum()))
-        return patched(make(c.kind, rebuild(c.quantiser, full), state == 0), state == 2, exact)
-
-
-def patched(base, where, data):
-    """`base` with the cells where `where` is true from a stream of exact ones."""
-    exact = cells(data, int(where.sum()), base.type)
-    index = np.where(where, len(base) + np.cumsum(where) - 1, np.arange(len(base)))
-    return pa.concat_arrays([base, exact]).take(pa.array(index))
-
-
-def read_partitions(root):
-    """Partition, digest of its rebuilt data, and the data; the digest must be that of the manifest."""
-    manifests, shared = read_archive(root)
+def read(root):
+    """Every partition's id, the digest of its rebuilt data (checked), and the data."""
+    manifests, shared = snapshot(root)
     for partition, manifest in manifests.items():
-        model = read_model(shared(manifest["model"]))
-        schema = model[0]
-        if "schema" in manifest.get("extra", {}):
-            schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(manifest["extra"]["schema"])))
-        payloads = {}
+        model, count = read_model(shared(manifest["model"])), len(manifest["block_rows"])
+        payloads = {"latents": [b""] * count}
         for layer in manifest["layers"]:
             data = fetch(root, layer["file"])
-            found = [data[at : at + n] for at, n in zip(layer["offsets"], layer["lengths"], strict=True)]
+            found = [data[at : at + size] for at, size in zip(layer["offsets"], layer["lengths"], strict=True)]
             assert [hashlib.sha256(payload).hexdigest() for payload in found] == layer["sha256"]
             payloads[layer["layer"]] = found
-        count = len(manifest["block_rows"])
-        triples = zip(
-            payloads.get("latents", [b""] * count), payloads["residuals"], manifest["block_rows"], strict=True
-        )
-        tables = [decode_block(model, *triple) for triple in triples]
-        found = digest(schema, tables)
+        blocks = zip(payloads["latents"], payloads["residuals"], manifest["block_rows"], strict=True)
+        tables = [Block(model, *block).table() for block in blocks]
+        found = digest(model[0], tables)
         assert found == manifest["digest"]
-        yield partition, found, pa.concat_tables(tables).replace_schema_metadata(schema.metadata)
+        yield partition, found, pa.concat_tables(tables)
 
 
 if __name__ == "__main__":
-    for name, found, table in read_partitions(Path(sys.argv[1])):
+    for name, found, table in read(Path(sys.argv[1])):
         print(found, name, table.num_rows, "rows")

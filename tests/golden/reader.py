@@ -51,9 +51,6 @@ class Bytes:
         return [self.sized() for _ in range(count - 1)] + [self.rest()]
 
 
-# ---- part A
-
-
 def sealed(data):
     digest, body = data[11:75], data[84:-2]
     assert hashlib.sha256(body).hexdigest().encode() == digest
@@ -67,7 +64,7 @@ def fetch(root, ref):
 
 
 def snapshot(root):
-    """Manifests by partition; a function from SHA-256 to a shared object."""
+    """Part A: manifests by partition; a function from SHA-256 to a shared object."""
     parent, number, manifests, shared = (root / "latentlake.json").read_bytes(), 0, {}, {}
     assert sealed(parent)["format"] == 0
     while (path := root / "_commits" / f"{number:020d}.json").exists():
@@ -121,9 +118,6 @@ def digest(schema, tables):
     return total.hexdigest()
 
 
-# ---- B2: bytes, ints, cells
-
-
 def inflate(data, size):
     tag, out = data[0], data[1:]
     if tag == 1:
@@ -173,7 +167,7 @@ def is_text(kind):
 
 
 def array_of(kind, cells, valid):
-    """The array of a type from storage, floats or bytes."""
+    """The array of a type from storage, floats or bytes (B2)."""
     if is_text(kind):
         return pa.array([cell if ok else None for cell, ok in zip(cells, valid, strict=True)], pa.binary()).cast(kind)
     if pa.types.is_floating(kind):
@@ -211,10 +205,8 @@ def cells(data, count, kind):
     return array_of(kind, full, valid)
 
 
-# ---- B3, B4: the plan
-
-
 def read_plan(data):
+    """B3, B4: the schema and its columns, each with its record, domain, values and table."""
     data = Bytes(data)
     size = data.varint()
     head = Bytes(inflate(data.sized(), size))
@@ -256,7 +248,7 @@ def numbers(blobs, c):
 
 
 def rebuilt(quantiser, levels):
-    """Storage or floats of levels."""
+    """Storage or floats of levels (B4)."""
     q = SimpleNamespace(**quantiser)
     if q.kind == "IntGrid":
         starts, room = (level * q.step % U64 for level in levels.tolist()), q.hi - q.lo
@@ -271,11 +263,8 @@ def rebuilt(quantiser, levels):
     return levels
 
 
-# ---- B7: weights
-
-
 class Weights:
-    """The arithmetic decoder; `tensors` by name."""
+    """The arithmetic decoder (B7); `tensors` by name."""
 
     def __init__(self, data):
         size = int.from_bytes(data[:4], "little")
@@ -323,11 +312,8 @@ class Weights:
         return np.array(rows[2:], np.int64).reshape(shape)
 
 
-# ---- B8: context groups
-
-
 class Rans:
-    """A rANS stream."""
+    """A rANS stream (B8)."""
 
     def __init__(self, data):
         state, *words = np.frombuffer(data[:8], "<u8").tolist() + np.frombuffer(data[8:], "<u4").tolist() or [2**31]
@@ -348,7 +334,7 @@ class Rans:
 
 
 def decode_group(group, t, data, symbols):
-    """Fills the coded positions of symbols (rows, positions)."""
+    """B8: fills the coded positions of symbols (rows, positions)."""
     sizes, stream, (c0, b0) = group["alphabets"], Rans(data), t["start"]
     coded = [p for p in range(len(sizes)) if p not in group["given"]]
     W, V_at, T_at = t["W"].reshape(len(coded), len(c0), -1), 0, np.cumsum([0, *sizes])
@@ -387,9 +373,6 @@ def place_of(key, row, bits):
     return hashed >> 64 - bits, (hashed >> 8) % 2**16
 
 
-# ---- B1, B5, B6: blocks
-
-
 def streams_of(payload):
     data = Bytes(payload)
     sizes = [(data.sized().decode(), data.varint()) for _ in range(data.varint())]
@@ -399,11 +382,12 @@ def streams_of(payload):
 
 
 class Block:
-    """One block's symbols, then its columns."""
+    """One block's symbols (B1, B5), then its columns (B6)."""
 
     def __init__(self, model, latents, residuals, rows):
         self.schema, self.columns, self.network, self.weights = model
-        self.rows, self.streams, self.symbols = rows, streams_of(residuals), []
+        near = streams_of(latents) if latents else {}
+        self.rows, self.streams, self.symbols = rows, streams_of(residuals) | near, []
         for i, c in enumerate(self.columns):
             if c.has_symbols:
                 c.at = len(self.symbols)
@@ -413,7 +397,7 @@ class Block:
         self.symbols = np.array(self.symbols, np.int64).reshape(len(self.symbols), rows).T.copy()
         if self.network:
             z = np.zeros((rows, len(self.network["prior"]["alphabets"])), np.int64)
-            decode_group(self.network["prior"], self.tensors("z/"), streams_of(latents)["z"], z)
+            decode_group(self.network["prior"], self.tensors("z/"), near["z"], z)
             for number, group in enumerate(self.network["groups"]):
                 joined = np.concatenate([z, self.symbols[:, group["positions"]]], 1)
                 decode_group(group["frozen"], self.tensors(f"g{number}/"), self.streams[f"g{number}"], joined)
@@ -448,6 +432,8 @@ class Block:
 
     def array(self, i):
         c = self.columns[i]
+        if not self.rows:
+            return pa.array([], c.kind)
         if c.linear and self.streams[f"{i}:rest"][0] == 1:
             valid, rest = Bytes(self.streams[f"{i}:rest"][1:]).parts(2)
             valid, total = validity(valid, self.rows), np.zeros(self.rows, np.int64)
@@ -458,23 +444,18 @@ class Block:
                 total += (inputs ^ MIN if pa.types.is_uint64(self.columns[key].kind) else inputs) * np.int64(factor)
             return array_of(c.kind, total, valid)
         if c.linear or not (c.domain or c.quantiser):
-            return cells(
-                self.streams[f"{i}:rest"][1:] if c.linear else self.streams.get(f"{i}:plain", b""), self.rows, c.kind
-            )
+            return cells(self.streams[f"{i}:rest"][1:] if c.linear else self.streams[f"{i}:plain"], self.rows, c.kind)
         if c.domain:
             codes = self.codes(i)
             valid, escaped = codes != (c.levels if "null" in c.specials else -1), codes == c.escape
             base, exact = array_of(c.kind, c.values[codes], valid & ~escaped), self.streams.get(f"{i}:exceptions")
         else:
-            state, levels, exact = Bytes(self.streams.get(f"{i}:plain", b"")).parts(3)
+            state, levels, exact = Bytes(self.streams[f"{i}:plain"]).parts(3)
             state, full = ints(state, self.rows), np.zeros(self.rows, np.int64)
             full[state == 0], escaped = ints(levels, int((state == 0).sum())), state == 2
             base = array_of(c.kind, rebuilt(c.quantiser, full), state == 0)
         places = np.where(escaped, self.rows + np.cumsum(escaped) - 1, np.arange(self.rows))
         return pa.concat_arrays([base, cells(exact, int(escaped.sum()), c.kind)]).take(pa.array(places))
-
-
-# ---- all of it
 
 
 def read_model(data):

@@ -1,0 +1,137 @@
+"""Archives of every format that was ever released, read by today's code and by a reader written from the page alone.
+
+A golden archive is bytes: no test makes it anew, because training gives other weights on every machine. What must come
+out of it is in its folder. `make.py` says how one comes about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import ae_core
+from ae_core.archive.digest import partition_digest
+from ae_core.archive.format import FORMAT
+from ae_core.columns.same import equal_cells
+from tests.golden import reader
+
+HOME = Path(__file__).parent
+FOLDERS = sorted(HOME.glob("format-*"))
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
+def folder(request) -> Path:
+    return request.param
+
+
+def expected(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "expected.json").read_text())
+
+
+def expected_table(folder: Path, partition: str) -> pa.Table:
+    with lzma.open(folder / f"{partition}.arrow.xz") as file:
+        return pa.ipc.open_stream(file.read()).read_all()
+
+
+def assert_same_cells(found: pa.Table, wanted: pa.Table) -> None:
+    assert found.schema.equals(wanted.schema, check_metadata=True)
+    assert found.num_rows == wanted.num_rows
+    for name in wanted.column_names:
+        same = equal_cells(pa.concat_arrays(found.column(name).chunks), pa.concat_arrays(wanted.column(name).chunks))
+        assert same.all(), f"{name}: rows {np.flatnonzero(~same)[:5]} differ"
+
+
+def test_the_current_format_has_a_golden_archive():
+    assert HOME / f"format-{FORMAT}" in FOLDERS
+
+
+def test_a_deep_check_of_the_golden_archive_finds_nothing(folder):
+    result = ae_core.verify(str(folder / "archive"), deep=True, threads=1)
+    assert result.ok, result.findings
+    assert (result.decoded, result.orphans) == (len(expected(folder)), 0)
+
+
+def test_today_s_code_rebuilds_the_very_cells_and_digests(folder):
+    archive = ae_core.open_archive(str(folder / "archive"))
+    assert [partition.id for partition in archive.partitions()] == list(expected(folder))
+    for partition in archive.partitions():
+        wanted = expected(folder)[partition.id]
+        table = pa.concat_tables(partition.blocks())
+        assert_same_cells(table, expected_table(folder, partition.id))
+        assert partition.manifest.digest == wanted["digest"]
+        assert partition_digest(table.schema, partition.blocks()) == wanted["digest"]
+
+
+def test_the_golden_table_is_what_the_digest_says(folder):
+    """The digest is over blocks; golden partitions are smaller than one."""
+    for partition, wanted in expected(folder).items():
+        table = expected_table(folder, partition)
+        assert (partition_digest(table.schema, [table]), table.num_rows) == (wanted["digest"], wanted["rows"])
+
+
+def test_previews_never_change(folder):
+    for partition in ae_core.open_archive(str(folder / "archive")).partitions():
+        preview = pa.concat_tables(partition.blocks(layer="preview"))
+        assert partition_digest(preview.schema, [preview]) == expected(folder)[partition.id]["preview_digest"]
+
+
+def test_a_reader_written_from_the_page_alone_agrees(folder):
+    found = {partition: (digest, table) for partition, digest, table in reader.read(folder / "archive")}
+    assert {partition: digest for partition, (digest, _) in found.items()} == {
+        partition: wanted["digest"] for partition, wanted in expected(folder).items()
+    }
+    for partition, (_, table) in found.items():
+        assert_same_cells(table, expected_table(folder, partition))
+
+
+def test_the_page_s_reader_uses_nothing_of_the_project():
+    lines = Path(reader.__file__).read_text().splitlines()
+    imports = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    own = {"hashlib", "json", "lzma", "sys", "zlib", "pathlib", "types"}
+    assert imports <= own | {"brotli", "numpy", "pcodec", "pyarrow", "zstandard"}
+
+
+@pytest.mark.parametrize("damage", ["layer", "model"])
+def test_the_page_s_reader_refuses_a_changed_byte(folder, tmp_path, damage):
+    """Its agreement would mean little if it did not look at the bytes."""
+    root = tmp_path / "archive"
+    shutil.copytree(folder / "archive", root)
+    pattern = {"layer": "partitions/month=2/*/residuals.parquet", "model": "models/*/object"}[damage]
+    for path in root.glob(pattern):
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+    with pytest.raises(AssertionError):
+        dict(digest[:2] for digest in reader.read(root))
+
+
+def test_golden_archives_stay_small(folder):
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    assert sum(sizes) < 150_000
+
+
+def test_the_golden_archive_covers_every_way_of_coding(folder):
+    """Who makes it anew must not lose what it protects."""
+    manifests, shared = reader.snapshot(folder / "archive")
+    models = {manifest["model"] for manifest in manifests.values()}
+    assert all(hashlib.sha256(shared(model)).hexdigest() == model for model in models)
+    schema, columns, network, _ = reader.read_model(shared(models.pop()))
+    quantisers = [c.quantiser or getattr(c, "code", {}).get("quantiser") for c in columns]
+    assert {c.coder for c in columns} == {"network", "plain", "lookup", "linear"}
+    assert {q["kind"] for q in quantisers if q} == {
+        "RawInts", "IntGrid", "IntBits", "FloatGrid", "FloatDecimal", "FloatBits",
+    }  # fmt: skip
+    assert {len(c.lookup["keys"]) for c in columns if c.lookup} >= {0, 1}
+    assert any(c.domain and c.coder == "plain" for c in columns)
+    assert any(hasattr(c, "words") and c.low > 1 for c in columns)
+    assert any(c.domain and "listed" in getattr(c, "code", {}) for c in columns)
+    assert network["groups"][0]["frozen"]["candidates"]
+    assert any(pa.types.is_nested(kind) for kind in schema.types)

@@ -19,7 +19,8 @@ from ae_core.archive.verify import verify
 from ae_core.errors import CommitConflict, StoreUnsafe
 from tests.faults import archive_sample as sample
 
-FORK = multiprocessing.get_context("fork")
+# A fresh interpreter each: a fork of a test process that has run flows inherits their locks.
+FRESH = multiprocessing.get_context("spawn")
 
 
 def run_killed_at(root: Path, step: int) -> int | None:
@@ -71,7 +72,7 @@ def test_a_full_disk_names_the_place_and_leaves_the_archive_whole(tmp_path, limi
     """The largest file allowed shrinks, so that objects of every kind fail in turn; afterwards the run succeeds."""
     root = tmp_path / "a"
     sample.write(commit.create_archive(str(root), writer=sample.WRITER), ["month=1"])
-    child = FORK.Process(target=_write_with_limit, args=(str(root), limit))
+    child = FRESH.Process(target=_write_with_limit, args=(str(root), limit))
     child.start()
     child.join()
     assert child.exitcode == 0
@@ -100,7 +101,7 @@ def _commit_many(root: str, writer: int, count: int) -> None:
 def test_eight_writers_at_once_lose_no_commit(tmp_path):
     root = tmp_path / "a"
     commit.create_archive(str(root), writer=sample.WRITER)
-    children = [FORK.Process(target=_commit_many, args=(str(root), writer, 4)) for writer in range(8)]
+    children = [FRESH.Process(target=_commit_many, args=(str(root), writer, 4)) for writer in range(8)]
     for child in children:
         child.start()
     for child in children:
@@ -153,7 +154,7 @@ def test_a_reader_sees_whole_snapshots_during_commits(tmp_path):
     root = tmp_path / "a"
     archive = commit.create_archive(str(root), writer=sample.WRITER)
     sample.write(archive, ["month=1", "month=2"])
-    child = FORK.Process(target=_rewrite, args=(str(root), 12))
+    child = FRESH.Process(target=_rewrite, args=(str(root), 12))
     child.start()
     while child.is_alive():
         snapshot = open_snapshot(str(root))

@@ -189,7 +189,9 @@ def cells(data, count, kind):
     if tag == 3:
         return pa.concat_arrays(pa.ipc.open_stream(letters(body.data).data).read_all().column(0).chunks)
     if tag == 4:
-        return pa.concat_arrays(pq.read_table(pa.BufferReader(body.data)).column(0).cast(kind).chunks)
+        return pa.concat_arrays(
+            pq.ParquetFile(pa.BufferReader(body.data)).read(use_threads=False).column(0).cast(kind).chunks
+        )
     first, *parts = body.parts(3 if tag == 2 else 2)
     valid = validity(first, count)
     there = int(valid.sum())

@@ -231,7 +231,8 @@ def _write_parquet(array: pa.Array, field: pa.Field) -> bytes | None:
 
 
 def _read_parquet(page: bytes, kind: pa.DataType) -> pa.Array:
-    array = one_array(pq.read_table(pa.BufferReader(page)).column(0))
+    # without threads: one page gains nothing from them, and pyarrow's pool can abort a process that ends soon after
+    array = one_array(pq.read_table(pa.BufferReader(page), use_threads=False).column(0))
     return array if array.type == kind else array.cast(kind)
 
 

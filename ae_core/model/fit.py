@@ -42,7 +42,6 @@ PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
 DEAD_BITS = 0.02  # a latent of less entropy is left out
-BATCH = 512
 WORKERS = min(4, os.cpu_count() or 1)  # trainings side by side
 
 
@@ -54,14 +53,16 @@ class Effort:
     least: int
     most: int
     rate: float
+    batch: int = 512
 
     def schedule(self, rows: int) -> Schedule:
         """The schedule for a sample of so many rows."""
-        return Schedule(min(max(int(self.passes * rows / BATCH), self.least), self.most), BATCH, self.rate)
+        steps = int(self.passes * rows / self.batch)
+        return Schedule(min(max(steps, self.least), self.most), self.batch, self.rate)
 
 
-SCOUT = Effort(10, 100, 400, 10e-3)
-AUTOENCODER = Effort(20, 600, 1500, 10e-3)
+SCOUT = Effort(10, 100, 400, 20e-3)
+AUTOENCODER = Effort(40, 600, 1500, 20e-3, batch=1024)
 PRIOR = Effort(10, 200, 1200, 16e-3)
 CONTEXT = Effort(6, 400, 12_000, 16e-3)
 

@@ -379,7 +379,7 @@ def _column_text(field: pa.Field) -> str:
 def _batches(partition: LakePartition, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     for file in partition.files:
         with _opened(partition, file) as handle, pq.ParquetFile(handle, buffer_size=_READ_BUFFER) as parquet:
-            yield from parquet.iter_batches(batch_size=rows, columns=columns)
+            yield from parquet.iter_batches(batch_size=rows, columns=columns, use_threads=False)
 
 
 # --- ranges -------------------------------------------------------------------------------------------

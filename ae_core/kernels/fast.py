@@ -8,7 +8,7 @@ one row's steps; `ae_core.coder.blocks` loops over them.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,6 +19,7 @@ from ae_core.kernels.frozen import COPY_CLASSES, GATE_SHIFT, MAX_KEY, FrozenGrou
 from ae_core.kernels.vectors import (
     CHUNK,
     LANES,
+    PADDING,
     add_row,
     add_shifted,
     clamp_shifted,
@@ -52,15 +53,16 @@ class Packed(NamedTuple):
     V: np.ndarray  # int16, packed, one after the other
     v_at: np.ndarray  # int64 (positions,)
     v_vectors: np.ndarray  # int64 (positions,)
-    v_bias: np.ndarray  # int32, vertical: 16 * bv
+    v_bias: np.ndarray  # int32, vertical: 16 * bv, padding PADDING
     numbers: np.ndarray  # int32, vertical: k, padding at least 2^16
     v_bias_at: np.ndarray  # int64 (positions,), of v_bias and numbers
-    place: np.ndarray  # int64: where symbol k (or gate k - K) lies among the vertical logits
+    place: np.ndarray  # int64: where symbol k lies among the vertical logits
     place_at: np.ndarray  # int64 (positions,)
     candidates_at: np.ndarray  # int64 (positions + 1,)
     keys: np.ndarray  # int64 (candidates, 4)
     key_masks: np.ndarray  # uint64 (candidates, 4): 2^16 - 1 where the key has that part, else 0
     boosts: np.ndarray  # int32 (candidates, 9)
+    gate_places: np.ndarray  # int64 (candidates,): where a candidate's gate lies among the vertical logits
     due: np.ndarray  # int64 (candidates,): the candidates by the last position of their key
     due_at: np.ndarray  # int64 (positions + 2,): those due before position p begin at due_at[p]
     state_vectors: int
@@ -68,7 +70,7 @@ class Packed(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch of one block."""
+    """Scratch of up to MAX_BLOCKS blocks, side by side: block b's part of an array begins at b times its stride."""
 
     u: np.ndarray
     base: np.ndarray
@@ -78,11 +80,18 @@ class Work(NamedTuple):
     h: np.ndarray
     logits: np.ndarray
     e: np.ndarray
+    totals: np.ndarray  # int64 (blocks,): sum of e
     before: np.ndarray
     cum: np.ndarray
-    tables: np.ndarray  # uint32 (candidates * entries,)
-    places: np.ndarray  # int64 (candidates,): this row's entry
-    checks: np.ndarray  # uint32 (candidates,): its check
+    tables: np.ndarray  # uint32: every block's candidates' entries
+    tables_at: np.ndarray  # int64 (blocks,)
+    bits: np.ndarray  # int64 (blocks,): log2 of the entries of a table
+    places: np.ndarray  # int64 (blocks * candidates,): this row's entry
+    checks: np.ndarray  # uint32 (blocks * candidates,): its check
+    state: int  # strides: of u, base, s, a
+    hidden: int  # of h
+    sum: int  # of sums
+    logit: int  # of logits, e, cum
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
@@ -131,20 +140,23 @@ class _OutputLayers:
         self.bias: list[np.ndarray] = []
         self.numbers: list[np.ndarray] = []
         self.place: list[np.ndarray] = []
+        self.gate_places: list[int] = []
 
     def add(self, V: np.ndarray, bv: np.ndarray, gates: list[np.ndarray], inputs: int) -> int:
         """Appends one position and returns its vectors."""
         columns = np.column_stack([V, *gates]) if gates else V
         symbols, vectors = V.shape[1], whole_vectors(columns.shape[1])
         place = vertical_places(columns.shape[1])
-        bias = np.zeros(vectors * LANES, np.int32)
+        bias = np.full(vectors * LANES, PADDING, np.int32)
         bias[place[:symbols]] = 16 * bv
+        bias[place[symbols:]] = 0
         numbers = np.full(vectors * LANES, FREQUENCY_SUM, np.int32)
         numbers[place[:symbols]] = np.arange(symbols)
         self.V.append(pack_dense(columns, place, inputs, vectors))
         self.bias.append(bias)
         self.numbers.append(numbers)
-        self.place.append(place)
+        self.place.append(place[:symbols])
+        self.gate_places.extend(place[symbols:])
         return vectors
 
 
@@ -214,6 +226,7 @@ def pack(group: FrozenGroup) -> Packed:
         keys=keys,
         key_masks=masks,
         boosts=np.array([c.boost for c in group.candidates], np.int32).reshape(-1, COPY_CLASSES),
+        gate_places=np.array(layers.gate_places, np.int64),
         due=np.argsort(last, kind="stable").astype(np.int64),
         due_at=np.searchsorted(np.sort(last), np.arange(positions + 2)).astype(np.int64),
         state_vectors=sv,
@@ -221,47 +234,66 @@ def pack(group: FrozenGroup) -> Packed:
     )
 
 
-def make_work(packed: Packed, rows: int) -> Work:
-    """Scratch for a block of `rows` rows, tables empty, u at its start."""
+def make_work(packed: Packed, rows: np.ndarray) -> Work:
+    """Scratch for blocks of `rows` rows (blocks,), tables empty, u at its start."""
+    blocks, candidates = len(rows), len(packed.keys)
     state, hidden = packed.state_vectors * LANES, packed.hidden_vectors * LANES
     logits = int(max(packed.v_vectors.max(), 1)) * LANES
+    bits = np.array([table_bits(int(count)) for count in rows], np.int64)
+    tables_at = first_rows(tuple(int(candidates << b) for b in bits))
+
+    def zeros(size: int, dtype: type) -> np.ndarray:
+        return aligned(np.zeros(blocks * size, dtype))
+
     return Work(
-        u=aligned(packed.c0),
-        base=aligned(np.zeros(state, np.int32)),
-        s=aligned(np.zeros(state, np.int32)),
-        sums=aligned(np.zeros(max(state, hidden), np.int32)),
-        a=aligned(np.zeros(state, np.int16)),
-        h=aligned(np.zeros(hidden, np.int16)),
-        logits=aligned(np.zeros(logits, np.int32)),
-        e=aligned(np.zeros(logits, np.int32)),
-        before=aligned(np.zeros(LANES, np.int32)),
-        cum=aligned(np.zeros(logits, np.int32)),
-        tables=np.zeros(len(packed.keys) << table_bits(rows), np.uint32),
-        places=np.zeros(len(packed.keys), np.int64),
-        checks=np.zeros(len(packed.keys), np.uint32),
+        u=aligned(np.tile(packed.c0, blocks)),
+        base=zeros(state, np.int32),
+        s=zeros(state, np.int32),
+        sums=zeros(max(state, hidden), np.int32),
+        a=zeros(state, np.int16),
+        h=zeros(hidden, np.int16),
+        logits=zeros(logits, np.int32),
+        e=zeros(logits, np.int32),
+        totals=np.zeros(blocks, np.int64),
+        before=zeros(LANES, np.int32),
+        cum=zeros(logits, np.int32),
+        tables=np.zeros(tables_at[-1], np.uint32),
+        tables_at=tables_at[:-1],
+        bits=bits,
+        places=np.zeros(blocks * candidates, np.int64),
+        checks=np.zeros(blocks * candidates, np.uint32),
+        state=state,
+        hidden=hidden,
+        sum=max(state, hidden),
+        logit=logits,
     )
 
 
 @njit(inline="always")
-def begin_row(m: Packed, w: Work) -> None:
-    """Sets base and s from u."""
-    clamp_shifted(w.a, w.u, 0, 0, 255, m.state_vectors)
-    dense(w.sums, m.m_bias, 0, m.M, 0, w.a, m.state_vectors * (LANES // 2), m.state_vectors)
-    add_shifted(w.s, m.b0, w.sums, 5, m.state_vectors)
-    for i in range(w.s.shape[0]):
+def begin_row(m: Packed, w: Work, blocks: int) -> None:
+    """Sets base and s from u, for the first `blocks` blocks."""
+    for b in range(blocks):
+        clamp_shifted(w.a, b * w.state, w.u, b * w.state, 0, 0, 255, m.state_vectors)
+    pairs = m.state_vectors * (LANES // 2)
+    dense(w.sums, w.sum, m.m_bias, 0, m.M, 0, w.a, w.state, pairs, m.state_vectors, blocks)
+    for b in range(blocks):
+        add_shifted(w.s, b * w.state, m.b0, w.sums, b * w.sum, 5, m.state_vectors)
+    for i in range(blocks * w.state):
         w.base[i] = w.s[i]
 
 
 @njit(inline="always")
-def end_row(m: Packed, w: Work) -> None:
+def end_row(m: Packed, w: Work, blocks: int) -> None:
     """Sets u for the next row: c0 and this row's T rows, which s holds beyond base."""
-    for i in range(w.s.shape[0]):
-        w.u[i] = m.c0[i] + (w.s[i] - w.base[i])
+    for b in range(blocks):
+        for i in range(w.state):
+            at = b * w.state + i
+            w.u[at] = m.c0[i] + (w.s[at] - w.base[at])
 
 
 @njit(inline="always")
-def find_copies(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits: int) -> None:
-    """Finds the entries of the candidates whose key ends just before position p, ahead of their use."""
+def find_copies(m: Packed, w: Work, b: int, p: int, symbols: np.ndarray, row: int) -> None:
+    """Finds the entries of block b's candidates whose key ends just before position p, ahead of their use."""
     for i in range(m.due_at[p], m.due_at[p + 1]):
         candidate = m.due[i]
         word = np.uint64(0)
@@ -269,75 +301,86 @@ def find_copies(m: Packed, w: Work, p: int, symbols: np.ndarray, row: int, bits:
             symbol = np.uint64(symbols[row, m.keys[candidate, part]]) & m.key_masks[candidate, part]
             word |= symbol << np.uint64(16 * part)
         hashed = hash_word(word)
-        w.places[candidate] = (candidate << bits) + entry_index(hashed, bits)
-        w.checks[candidate] = entry_check(hashed)
-        prefetch(w.tables, w.places[candidate])
+        here = b * m.keys.shape[0] + candidate
+        w.places[here] = w.tables_at[b] + (candidate << w.bits[b]) + entry_index(hashed, w.bits[b])
+        w.checks[here] = entry_check(hashed)
+        prefetch(w.tables, w.places[here])
 
 
 @njit(inline="always")
-def raised(m: Packed, w: Work, p: int, nth: int) -> tuple[int, int]:
-    """The symbol that the nth candidate of position p names, and its rise; (-1, 0) where there is none."""
-    candidate = m.candidates_at[p] + nth
-    value: Any = -1
-    rise: Any = 0
-    if candidate < m.candidates_at[p + 1]:
-        entry = seen(w.tables[w.places[candidate]], w.checks[candidate])
+def raise_copies(m: Packed, w: Work, b: int, p: int) -> None:
+    """Raises the logits that block b's candidates of position p name, and puts their gates out of the way."""
+    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
+        here = b * m.keys.shape[0] + candidate
+        entry = seen(w.tables[w.places[here]], w.checks[here])
         kind = np.int64(entry & np.uint32(15))
-        gate = w.logits[m.place[m.place_at[p] + m.alphabets[p] + nth]] >> GATE_SHIFT
-        value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
-        rise = m.boosts[candidate, kind] + gate if kind > 0 else 0
-    return value, rise
+        gate_at = b * w.logit + m.gate_places[candidate]
+        gate = w.logits[gate_at] >> GATE_SHIFT
+        w.logits[gate_at] = PADDING
+        if kind > 0:
+            value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
+            w.logits[b * w.logit + m.place[m.place_at[p] + value]] += m.boosts[candidate, kind] + gate
 
 
 @njit(inline="always")
-def weigh(m: Packed, w: Work, p: int) -> int:
-    """Fills `w.e` with the e of every symbol of position p, copy candidates included; returns their sum."""
+def weigh(m: Packed, w: Work, p: int, blocks: int) -> None:
+    """Fills `w.e` with the e of every symbol of position p, copy candidates included, and `w.totals` with their sums.
+
+    One step of all blocks after the other: each weight is read once, and the steps of one block need not wait for
+    each other.
+    """
     vectors = m.v_vectors[p]
-    clamp_shifted(w.a, w.s, 0, -32768, 32767, m.state_vectors)
-    hidden_at = p * m.hidden_vectors * LANES
-    dense(w.sums, m.w_bias, hidden_at, m.W, m.w_at[p], w.a, m.state_vectors * (LANES // 2), m.hidden_vectors)
-    clamp_shifted(w.h, w.sums, 5, 0, 255, m.hidden_vectors)
-    dense(w.logits, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, m.hidden_vectors * (LANES // 2), vectors)
-    value_1, rise_1 = raised(m, w, p, 0)
-    value_2, rise_2 = raised(m, w, p, 1)
-    return exponentials(w.e, w.before, w.logits, m.numbers, m.v_bias_at[p], value_1, rise_1, value_2, rise_2, vectors)
+    for b in range(blocks):
+        clamp_shifted(w.a, b * w.state, w.s, b * w.state, 0, -32768, 32767, m.state_vectors)
+    bias_at, pairs = p * m.hidden_vectors * LANES, m.state_vectors * (LANES // 2)
+    dense(w.sums, w.sum, m.w_bias, bias_at, m.W, m.w_at[p], w.a, w.state, pairs, m.hidden_vectors, blocks)
+    for b in range(blocks):
+        clamp_shifted(w.h, b * w.hidden, w.sums, b * w.sum, 5, 0, 255, m.hidden_vectors)
+    pairs = m.hidden_vectors * (LANES // 2)
+    dense(w.logits, w.logit, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, w.hidden, pairs, vectors, blocks)
+    for b in range(blocks):
+        raise_copies(m, w, b, p)
+    for b in range(blocks):
+        w.totals[b] = exponentials(w.e, w.before, b * LANES, w.logits, b * w.logit, vectors)
 
 
 @njit(inline="always")
-def slot_range(m: Packed, w: Work, p: int, total: int, symbol: int) -> tuple[int, int]:
-    """First slot and frequency of a symbol of position p, from `w.e` and its sum."""
+def slot_range(m: Packed, w: Work, b: int, p: int, symbol: int) -> tuple[int, int]:
+    """First slot and frequency of a symbol of position p in block b, from `w.e` and its sum."""
     size = m.alphabets[p]
-    ratio = divide((FREQUENCY_SUM - size) << 15, total)
-    below = np.int64(sum_below(w.e, m.numbers, m.v_bias_at[p], symbol, m.v_vectors[p]))
+    ratio = divide((FREQUENCY_SUM - size) << 15, w.totals[b])
+    below = np.int64(sum_below(w.e, b * w.logit, m.numbers, m.v_bias_at[p], symbol, m.v_vectors[p]))
     low = symbol + ((below * ratio) >> 15)
     high = FREQUENCY_SUM
     if symbol + 1 < size:
-        high = symbol + 1 + (((below + w.e[m.place[m.place_at[p] + symbol]]) * ratio) >> 15)
+        high = symbol + 1 + (((below + w.e[b * w.logit + m.place[m.place_at[p] + symbol]]) * ratio) >> 15)
     return low, high - low
 
 
 @njit(inline="always")
-def symbol_at(m: Packed, w: Work, p: int, total: int, slot: int) -> tuple[int, int, int]:
-    """The symbol of position p that owns a slot, its first slot and its frequency, from `w.e` and its sum."""
-    size = m.alphabets[p]
-    ratio = divide((FREQUENCY_SUM - size) << 15, total)
-    symbol = find_slot(w.cum, w.e, w.before, m.numbers, m.v_bias_at[p], ratio, slot, m.v_vectors[p]) - 1
-    low = w.cum[m.place[m.place_at[p] + symbol]]
+def symbol_at(m: Packed, w: Work, b: int, p: int, slot: int) -> tuple[int, int, int]:
+    """The symbol of position p in block b that owns a slot, its first slot and its frequency."""
+    size, at = m.alphabets[p], b * w.logit
+    ratio = divide((FREQUENCY_SUM - size) << 15, w.totals[b])
+    numbers_at, vectors = m.v_bias_at[p], m.v_vectors[p]
+    symbol = find_slot(w.cum, w.e, at, w.before, b * LANES, m.numbers, numbers_at, ratio, slot, vectors) - 1
+    low = w.cum[at + m.place[m.place_at[p] + symbol]]
     high = FREQUENCY_SUM
     if symbol + 1 < size:
-        high = w.cum[m.place[m.place_at[p] + symbol + 1]]
+        high = w.cum[at + m.place[m.place_at[p] + symbol + 1]]
     return symbol, low, high - low
 
 
 @njit(inline="always")
-def update_copies(m: Packed, w: Work, p: int, symbol: int) -> None:
-    """Moves the tables of position p's candidates on."""
+def update_copies(m: Packed, w: Work, b: int, p: int, symbol: int) -> None:
+    """Moves the tables of position p's candidates in block b on."""
     for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
-        at, check = w.places[candidate], w.checks[candidate]
+        here = b * m.keys.shape[0] + candidate
+        at, check = w.places[here], w.checks[here]
         w.tables[at] = updated(seen(w.tables[at], check), check, symbol)
 
 
 @njit(inline="always")
-def update_state(m: Packed, w: Work, p: int, symbol: int) -> None:
-    """Adds the row of T of position p's symbol to the state."""
-    add_row(w.s, m.T, (m.first[p] + symbol) * m.state_vectors * LANES, m.state_vectors)
+def update_state(m: Packed, w: Work, b: int, p: int, symbol: int) -> None:
+    """Adds the row of T of position p's symbol to block b's state."""
+    add_row(w.s, b * w.state, m.T, (m.first[p] + symbol) * w.state, m.state_vectors)

@@ -100,9 +100,9 @@ def _preview(m: _PackedPreview, z: np.ndarray, codes: np.ndarray, sources: int =
         for i in range(m.sums.shape[0]):
             m.sums[i] = m.b[i]
         for d in range(z.shape[1]):
-            add_row(m.sums, m.P, (m.first[d] + z[row, d]) * hidden_vectors * LANES, hidden_vectors)
-        clamp_shifted(m.h, m.sums, 0, 0, 255, hidden_vectors)
-        dense(m.out, m.bias, 0, m.V, 0, m.h, hidden_vectors * (LANES // 2), output_vectors)
+            add_row(m.sums, 0, m.P, (m.first[d] + z[row, d]) * hidden_vectors * LANES, hidden_vectors)
+        clamp_shifted(m.h, 0, m.sums, 0, 0, 0, 255, hidden_vectors)
+        dense(m.out, 0, m.bias, 0, m.V, 0, m.h, 0, hidden_vectors * (LANES // 2), output_vectors, 1)
         for column in range(codes.shape[1]):
             codes[row, column] = _code(m, column)
 

@@ -22,7 +22,6 @@ from ae_core.kernels.frequencies import (
     DISTANCE_LIMIT,
     EXP2_LINEAR,
     EXP2_SQUARE,
-    FREQUENCY_SUM,
     LOG2_FACTOR,
     LOG2_SHIFT,
 )
@@ -30,8 +29,10 @@ from ae_core.kernels.frequencies import (
 LANES: Final = 16
 CHUNK: Final = 4
 """Output vectors that `dense` keeps in registers at once."""
+MAX_BLOCKS: Final = 4
+"""Blocks that `dense` serves with one pass over its weights."""
 
-_PADDING: Final = -(1 << 30)
+PADDING: Final = -(1 << 30)
 """Logit of padding: e becomes 0 whatever the others are."""
 
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -108,134 +109,170 @@ def _times(builder: _Builder, index: Any, factor: int) -> Any:
 
 
 def _dense_chunk(
-    builder: _Builder, arrays: tuple[Any, ...], at: tuple[Any, ...], weight: ir.IntType, pairs: Any, vectors: int
+    builder: _Builder,
+    arrays: tuple[Any, ...],
+    at: tuple[Any, ...],
+    strides: tuple[Any, Any],
+    weight: ir.IntType,
+    pairs: Any,
+    vectors: int,
+    blocks: int,
 ) -> None:
-    """out[...] = bias[...] + inputs @ weights for `vectors` output vectors, accumulators in registers.
+    """out[...] = bias[...] + inputs @ weights for `vectors` output vectors of `blocks` blocks, sums in registers.
 
-    Even and odd pairs have accumulators of their own, so that two multiply-adds are under way at once.
+    Every weight is loaded once for all blocks. Where the sums are few, even and odd pairs have sums of their own, so
+    that enough multiply-adds are under way at once.
     """
     out, bias, weights, inputs = arrays
     out_at, bias_at, weights_at = at
     wide, halves = ir.VectorType(_I32, 2 * LANES), (0, 1)
+    split = vectors * blocks <= CHUNK
     evens, odds = (ir.Constant(_V32, list(range(first, 2 * LANES, 2))) for first in halves)
-    sums = []
-    for v in range(vectors):
-        start = _load(builder, bias, builder.add(bias_at, ir.Constant(_I64, v * LANES)), _I32, _V32)
-        sums.append([cgutils.alloca_once_value(builder, value) for value in (start, _constant(0))])
+    starts = [
+        _load(builder, bias, builder.add(bias_at, ir.Constant(_I64, v * LANES)), _I32, _V32) for v in range(vectors)
+    ]
+    sums = [
+        [
+            [cgutils.alloca_once_value(builder, value) for value in (start, _constant(0))[: 1 + split]]
+            for start in starts
+        ]
+        for _ in range(blocks)
+    ]
     with cgutils.for_range(builder, builder.sdiv(pairs, ir.Constant(_I64, 2)), intp=_I64) as loop:
         for half in halves:
             pair_at = builder.add(_times(builder, loop.index, 4), ir.Constant(_I64, 2 * half))
-            pair = _load(builder, inputs, pair_at, _I16, _I32)
-            spread = builder.sext(builder.bitcast(_splat(builder, pair), _PAIRS16), wide)
             row = builder.add(weights_at, _times(builder, pair_at, LANES * vectors))
+            factors = []
             for v in range(vectors):
                 here = builder.add(row, ir.Constant(_I64, 2 * LANES * v))
                 loaded = _load(builder, weights, here, weight, ir.VectorType(weight, 2 * LANES))
-                product = builder.mul(builder.sext(loaded, wide), spread)
-                even, odd = (builder.shuffle_vector(product, product, mask) for mask in (evens, odds))
-                total = sums[v][half]
-                builder.store(builder.add(builder.load(total), builder.add(even, odd)), total)
-    for v in range(vectors):
-        total = builder.add(builder.load(sums[v][0]), builder.load(sums[v][1]))
-        _store(builder, total, out, builder.add(out_at, ir.Constant(_I64, v * LANES)), _I32)
+                factors.append(builder.sext(loaded, wide))
+            for block in range(blocks):
+                block_at = builder.add(pair_at, _times(builder, strides[1], block))
+                pair = _load(builder, inputs, block_at, _I16, _I32)
+                spread = builder.sext(builder.bitcast(_splat(builder, pair), _PAIRS16), wide)
+                for v in range(vectors):
+                    product = builder.mul(factors[v], spread)
+                    even, odd = (builder.shuffle_vector(product, product, mask) for mask in (evens, odds))
+                    total = sums[block][v][half * split]
+                    builder.store(builder.add(builder.load(total), builder.add(even, odd)), total)
+    for block in range(blocks):
+        block_at = builder.add(out_at, _times(builder, strides[0], block))
+        for v in range(vectors):
+            total = builder.load(sums[block][v][0])
+            if split:
+                total = builder.add(total, builder.load(sums[block][v][1]))
+            _store(builder, total, out, builder.add(block_at, ir.Constant(_I64, v * LANES)), _I32)
 
 
 @intrinsic
 def dense(
     typingctx: Any,
     out: Any,
+    out_stride: Any,
     bias: Any,
     bias_at: Any,
     weights: Any,
     weights_at: Any,
     inputs: Any,
+    input_stride: Any,
     pairs: Any,
     vectors: Any,
+    blocks: Any,
 ) -> Any:
-    """out = bias[bias_at:] + inputs @ weights[weights_at:], int32 (vectors * 16,).
+    """out = bias[bias_at:] + inputs @ weights[weights_at:], int32 (vectors * 16,), for each of 1..4 blocks.
 
-    `inputs` is int16 (2 * pairs,), pairs even. `weights` (int8 or int16) are packed by
-    `fast.pack_dense`: chunks of at most four
-    output vectors, in a chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights
-    of the two inputs.
+    Block b reads `inputs` from b * input_stride, int16 (2 * pairs,), pairs even, and writes `out` from
+    b * out_stride. `weights` (int8 or int16) are packed by `fast.pack_dense`: chunks of at most four output vectors, in
+    a chunk the input pairs, in a pair the vectors, in a vector its 16 outputs, for each the weights of the two inputs.
     """
-    signature = types.void(out, bias, types.int64, weights, types.int64, inputs, types.int64, types.int64)
+    i64 = types.int64
+    signature = types.void(out, i64, bias, i64, weights, i64, inputs, i64, i64, i64, i64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
-        arrays = tuple(_data(context, builder, kinds[i], args[i]) for i in (0, 1, 3, 5))
-        weight = ir.IntType(kinds[3].dtype.bitwidth)
-        bias_at, weights_at, pairs, vectors = args[2], args[4], args[6], args[7]
+        arrays = tuple(_data(context, builder, kinds[i], args[i]) for i in (0, 2, 4, 6))
+        weight = ir.IntType(kinds[4].dtype.bitwidth)
+        bias_at, weights_at, pairs, vectors = args[3], args[5], args[8], args[9]
         chunks = builder.sdiv(vectors, ir.Constant(_I64, CHUNK))
         weights_per_vector = _times(builder, pairs, 2 * LANES)
 
-        def emit(first_vector: Any, size: int) -> None:
+        def emit(first_vector: Any, size: int, blocks: int) -> None:
             element = _times(builder, first_vector, LANES)
             at = (
                 element,
                 builder.add(bias_at, element),
                 builder.add(weights_at, builder.mul(first_vector, weights_per_vector)),
             )
-            _dense_chunk(builder, arrays, at, weight, pairs, size)
+            _dense_chunk(builder, arrays, at, (args[1], args[7]), weight, pairs, size, blocks)
 
-        with cgutils.for_range(builder, chunks, intp=_I64) as loop:
-            emit(_times(builder, loop.index, CHUNK), CHUNK)
-        done = _times(builder, chunks, CHUNK)
-        for size in range(1, CHUNK):
-            left = builder.icmp_signed("==", builder.sub(vectors, done), ir.Constant(_I64, size))
-            with builder.if_then(left):
-                emit(done, size)
+        for blocks in range(1, MAX_BLOCKS + 1):
+            with builder.if_then(builder.icmp_signed("==", args[10], ir.Constant(_I64, blocks))):
+                with cgutils.for_range(builder, chunks, intp=_I64) as loop:
+                    emit(_times(builder, loop.index, CHUNK), CHUNK, blocks)
+                done = _times(builder, chunks, CHUNK)
+                for size in range(1, CHUNK):
+                    left = builder.icmp_signed("==", builder.sub(vectors, done), ir.Constant(_I64, size))
+                    with builder.if_then(left):
+                        emit(done, size, blocks)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 @intrinsic
-def clamp_shifted(typingctx: Any, out: Any, values: Any, shift: Any, low: Any, high: Any, vectors: Any) -> Any:
-    """out = clamp(values >> shift, low, high), int16 from int32."""
-    signature = types.void(out, values, types.int32, types.int32, types.int32, types.int64)
+def clamp_shifted(
+    typingctx: Any, out: Any, out_at: Any, values: Any, values_at: Any, shift: Any, low: Any, high: Any, vectors: Any
+) -> Any:
+    """out[out_at:] = clamp(values[values_at:] >> shift, low, high), int16 from int32."""
+    scalars = (types.int32,) * 3
+    signature = types.void(out, types.int64, values, types.int64, *scalars, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
-        shift, low, high = (_splat(builder, args[i]) for i in (2, 3, 4))
-        with _vectors(builder, args[5]) as loop:
+        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 2))
+        shift, low, high = (_splat(builder, args[i]) for i in (4, 5, 6))
+        with _vectors(builder, args[7]) as loop:
             at = _times(builder, loop.index, LANES)
-            value = builder.ashr(_load(builder, source, at, _I32, _V32), shift)
+            value = builder.ashr(_load(builder, source, builder.add(args[3], at), _I32, _V32), shift)
             value = _lesser(builder, _greater(builder, value, low), high)
-            _store(builder, builder.trunc(value, _V16), to, at, _I16)
+            _store(builder, builder.trunc(value, _V16), to, builder.add(args[1], at), _I16)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 @intrinsic
-def add_shifted(typingctx: Any, out: Any, base: Any, values: Any, shift: Any, vectors: Any) -> Any:
-    """out = base + (values >> shift), int32."""
-    signature = types.void(out, base, values, types.int32, types.int64)
+def add_shifted(
+    typingctx: Any, out: Any, out_at: Any, base: Any, values: Any, values_at: Any, shift: Any, vectors: Any
+) -> Any:
+    """out[out_at:] = base + (values[values_at:] >> shift), int32."""
+    signature = types.void(out, types.int64, base, values, types.int64, types.int32, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, start, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2))
-        shift = _splat(builder, args[3])
+        to, start, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 2, 3))
+        shift = _splat(builder, args[5])
+        with _vectors(builder, args[6]) as loop:
+            at = _times(builder, loop.index, LANES)
+            value = builder.ashr(_load(builder, source, builder.add(args[4], at), _I32, _V32), shift)
+            total = builder.add(_load(builder, start, at, _I32, _V32), value)
+            _store(builder, total, to, builder.add(args[1], at), _I32)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def add_row(typingctx: Any, state: Any, state_at: Any, table: Any, table_at: Any, vectors: Any) -> Any:
+    """state[state_at:] += table[table_at:], int32 from int16."""
+    signature = types.void(state, types.int64, table, types.int64, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 2))
         with _vectors(builder, args[4]) as loop:
             at = _times(builder, loop.index, LANES)
-            value = builder.ashr(_load(builder, source, at, _I32, _V32), shift)
-            _store(builder, builder.add(_load(builder, start, at, _I32, _V32), value), to, at, _I32)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@intrinsic
-def add_row(typingctx: Any, state: Any, table: Any, table_at: Any, vectors: Any) -> Any:
-    """state += table[table_at:], int32 from int16."""
-    signature = types.void(state, table, types.int64, types.int64)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
-        with _vectors(builder, args[3]) as loop:
-            at = _times(builder, loop.index, LANES)
-            row = builder.sext(_load(builder, source, builder.add(args[2], at), _I16, _V16), _V32)
-            _store(builder, builder.add(_load(builder, to, at, _I32, _V32), row), to, at, _I32)
+            row = builder.sext(_load(builder, source, builder.add(args[3], at), _I16, _V16), _V32)
+            here = builder.add(args[1], at)
+            _store(builder, builder.add(_load(builder, to, here, _I32, _V32), row), to, here, _I32)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -253,69 +290,48 @@ def _exponential(builder: _Builder, top: Any, logit: Any) -> Any:
 
 
 @intrinsic
-def exponentials(
-    typingctx: Any,
-    out: Any,
-    before: Any,
-    logits: Any,
-    numbers: Any,
-    numbers_at: Any,
-    value_1: Any,
-    raise_1: Any,
-    value_2: Any,
-    raise_2: Any,
-    vectors: Any,
-) -> Any:
-    """out = e of every logit, int32; before = the sum of e over all lanes below each lane; returns the sum of all.
+def exponentials(typingctx: Any, out: Any, before: Any, before_at: Any, logits: Any, at: Any, vectors: Any) -> Any:
+    """out[at:] = e of every one of logits[at:], int32; returns their sum.
 
-    Before that, the logits numbered value_1 and value_2 rise by raise_1 and raise_2, and those numbered 2^16 or more
-    (padding) become so low that their e is 0.
+    before[before_at:] = the sum of e over all lanes below each lane.
     """
-    scalars = (types.int32,) * 4
-    signature = types.int32(out, before, logits, numbers, types.int64, *scalars, types.int64)
+    signature = types.int32(out, before, types.int64, logits, types.int64, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, lanes, source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2, 3))
-        raises = [(_splat(builder, args[i]), _splat(builder, args[i + 1])) for i in (5, 7)]
-        most = cgutils.alloca_once_value(builder, _constant(_PADDING))
-        with _vectors(builder, args[9]) as loop:
-            at = _times(builder, loop.index, LANES)
-            logit = _load(builder, source, at, _I32, _V32)
-            number = _load(builder, names, builder.add(args[4], at), _I32, _V32)
-            for value, rise in raises:
-                named = builder.icmp_signed("==", number, value)
-                logit = builder.add(logit, builder.select(named, rise, _constant(0)))
-            real = builder.icmp_signed("<", number, _constant(FREQUENCY_SUM))
-            logit = builder.select(real, logit, _constant(_PADDING))
-            builder.store(_greater(builder, builder.load(most), logit), most)
-            _store(builder, logit, to, at, _I32)
+        to, lanes, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 3))
+        most = cgutils.alloca_once_value(builder, _constant(PADDING))
+        with _vectors(builder, args[5]) as loop:
+            at = builder.add(args[4], _times(builder, loop.index, LANES))
+            builder.store(_greater(builder, builder.load(most), _load(builder, source, at, _I32, _V32)), most)
         top = _splat(builder, _reduce(builder, builder.load(most), lambda a, b: _greater(builder, a, b)))
         total = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[9]) as loop:
-            at = _times(builder, loop.index, LANES)
-            e = _exponential(builder, top, _load(builder, to, at, _I32, _V32))
+        with _vectors(builder, args[5]) as loop:
+            at = builder.add(args[4], _times(builder, loop.index, LANES))
+            e = _exponential(builder, top, _load(builder, source, at, _I32, _V32))
             builder.store(builder.add(builder.load(total), e), total)
             _store(builder, e, to, at, _I32)
         scan = _scan(builder, builder.load(total))
-        _store(builder, builder.sub(scan, builder.load(total)), lanes, ir.Constant(_I64, 0), _I32)
+        _store(builder, builder.sub(scan, builder.load(total)), lanes, args[2], _I32)
         return builder.extract_element(scan, ir.Constant(_I32, LANES - 1))
 
     return signature, codegen
 
 
 @intrinsic
-def sum_below(typingctx: Any, values: Any, numbers: Any, numbers_at: Any, symbol: Any, vectors: Any) -> Any:
-    """Sum of the values whose number (of numbers[numbers_at:]) is less than `symbol`, int32."""
-    signature = types.int32(values, numbers, types.int64, types.int32, types.int64)
+def sum_below(
+    typingctx: Any, values: Any, values_at: Any, numbers: Any, numbers_at: Any, symbol: Any, vectors: Any
+) -> Any:
+    """Sum of the values[values_at:] whose number (of numbers[numbers_at:]) is less than `symbol`, int32."""
+    signature = types.int32(values, types.int64, numbers, types.int64, types.int32, types.int64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
-        limit = _splat(builder, args[3])
+        source, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 2))
+        limit = _splat(builder, args[4])
         total = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[4]) as loop:
+        with _vectors(builder, args[5]) as loop:
             at = _times(builder, loop.index, LANES)
-            number = _load(builder, names, builder.add(args[2], at), _I32, _V32)
-            value = _load(builder, source, at, _I32, _V32)
+            number = _load(builder, names, builder.add(args[3], at), _I32, _V32)
+            value = _load(builder, source, builder.add(args[1], at), _I32, _V32)
             chosen = builder.select(builder.icmp_signed("<", number, limit), value, _constant(0))
             builder.store(builder.add(builder.load(total), chosen), total)
         return _reduce(builder, builder.load(total), builder.add)
@@ -328,7 +344,9 @@ def find_slot(
     typingctx: Any,
     cum: Any,
     values: Any,
+    at: Any,
     before: Any,
+    before_at: Any,
     numbers: Any,
     numbers_at: Any,
     ratio: Any,
@@ -337,21 +355,24 @@ def find_slot(
 ) -> Any:
     """cum = number + ((sum of the values before it in number order * ratio) >> 15); how many are <= slot, int32.
 
-    `values` are vertical: number k is at vector k % vectors, lane k // vectors; `before` has the sums over all lanes
-    below each lane. `numbers` holds k, and at least 2^16 for padding, whose value is 0.
+    `cum` and `values` are used from `at` on. `values` are vertical: number k is at vector k % vectors, lane
+    k // vectors; `before` has the sums over all lanes below each lane. `numbers` holds k, and at least 2^16 for
+    padding, whose value is 0.
     """
-    signature = types.int32(cum, values, before, numbers, types.int64, types.int32, types.int32, types.int64)
+    i64, i32 = types.int64, types.int32
+    signature = types.int32(cum, values, i64, before, i64, numbers, i64, i32, i32, i64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source, lanes, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 2, 3))
-        ratio, slot = _splat(builder, args[5]), _splat(builder, args[6])
-        start = _load(builder, lanes, ir.Constant(_I64, 0), _I32, _V32)
+        to, source, lanes, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 3, 5))
+        ratio, slot = _splat(builder, args[7]), _splat(builder, args[8])
+        start = _load(builder, lanes, args[4], _I32, _V32)
         running = cgutils.alloca_once_value(builder, start)
         count = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))
-        with _vectors(builder, args[7]) as loop:
-            at = _times(builder, loop.index, LANES)
+        with _vectors(builder, args[9]) as loop:
+            offset = _times(builder, loop.index, LANES)
+            at = builder.add(args[2], offset)
             scaled = builder.ashr(builder.mul(builder.load(running), ratio), _constant(15))
-            edge = builder.add(_load(builder, names, builder.add(args[4], at), _I32, _V32), scaled)
+            edge = builder.add(_load(builder, names, builder.add(args[6], offset), _I32, _V32), scaled)
             _store(builder, edge, to, at, _I32)
             below = builder.bitcast(builder.icmp_signed("<=", edge, slot), _I16)
             counted = builder.zext(builder.ctpop(below), _I32)

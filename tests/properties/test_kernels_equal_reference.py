@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,39 @@ def test_streams_equal_the_reference_and_decode_exactly(group, rows, seed):
     bits = blocks.symbol_bits(group, symbols)
     expected = np.array([16 - np.log2(f) for _, f in intervals]).reshape(rows, sum(network))
     assert np.allclose(bits[:, [n for n, c in zip(network, group.coded, strict=True) if c]], expected, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(group=models(), rows=st.lists(st.sampled_from([0, 1, 2, 9, 30]), max_size=6), seed=st.integers(0, 2**32))
+def test_blocks_decode_together_as_they_do_alone(group, rows, seed):
+    check_bounds(group)
+    symbols = [random_symbols(seed + b, count, group.alphabets) for b, count in enumerate(rows)]
+    data = [blocks.encode_block(group, block) for block in symbols]
+    rebuilt = [np.where(np.array(group.coded), 999, block).astype(np.uint16) for block in symbols]
+    blocks.decode_blocks(group, data, rebuilt)
+    assert all(np.array_equal(found, block) for found, block in zip(rebuilt, symbols, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    group=models(),
+    rows=st.lists(st.sampled_from([0, 1, 25]), min_size=2, max_size=4),
+    data=st.binary(max_size=120),
+    seed=st.integers(0, 2**32),
+)
+def test_any_bytes_among_good_blocks_decode_as_they_do_alone(group, rows, data, seed):
+    symbols = [random_symbols(seed + b, count, group.alphabets) for b, count in enumerate(rows)]
+    streams = [data, *(blocks.encode_block(group, block) for block in symbols[1:])]
+    alone = symbols[0].copy()
+    try:
+        blocks.decode_block(group, data, alone)
+    except blocks.Corrupt:
+        with pytest.raises(blocks.Corrupt):
+            blocks.decode_blocks(group, streams, [block.copy() for block in symbols])
+        return
+    rebuilt = [block.copy() for block in symbols]
+    blocks.decode_blocks(group, streams, rebuilt)
+    assert all(np.array_equal(found, block) for found, block in zip(rebuilt, [alone, *symbols[1:]], strict=True))
 
 
 @settings(max_examples=100, deadline=None)

@@ -29,6 +29,10 @@ def digest():
     group, symbols = random_group(5, ALPHABETS, keys=KEYS, width=40, hidden=35), random_symbols(6, 3000, ALPHABETS)
     data = blocks.encode_block(group, symbols)
     assert np.array_equal(decoded(group, data, symbols), symbols)
+    parts = [symbols[:1200], symbols[1200:1300], symbols[1300:]]
+    together = [np.zeros_like(part) for part in parts]
+    blocks.decode_blocks(group, [blocks.encode_block(group, part) for part in parts], together)
+    assert all(np.array_equal(found, part) for found, part in zip(together, parts, strict=True))
     return hashlib.sha256(data).hexdigest()
 
 
@@ -107,6 +111,21 @@ def test_nothing_costs_nothing():
     assert decoded(group, b"", np.zeros((0, 2), np.uint16)).shape == (0, 2)
     assert blocks.symbol_bits(one, symbols).shape == (50, 2)
     assert not blocks.symbol_bits(one, symbols).any()
+
+
+def test_blocks_in_lockstep_are_checked_one_by_one():
+    group, symbols, data = small()
+    parts = [symbols, symbols[:7], symbols[:0]]
+    streams = [blocks.encode_block(group, part) for part in parts]
+    with pytest.raises(Corrupt, match=f"{len(streams[1]) - 4} bytes ends early"):
+        blocks.decode_blocks(group, [data, streams[1][:-4], streams[2]], [part.copy() for part in parts])
+    with pytest.raises(Corrupt, match="does not end"):
+        blocks.decode_blocks(group, [data, data, streams[2]], [part.copy() for part in parts])
+    with pytest.raises(Corrupt):
+        blocks.decode_blocks(group, [data, streams[1], data], [part.copy() for part in parts])
+    blocks.decode_blocks(group, [], [])
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        blocks.decode_blocks(group, streams[:2], [part.copy() for part in parts])
 
 
 def test_read_only_and_strided_symbols_encode_alike():

@@ -117,15 +117,20 @@ class PreviewDecoder(nn.Module):
             self.biases.append(nn.Parameter(torch.zeros(head.outputs)))
 
     def hidden(self, z: Tensor, rounding: bool) -> Tensor:
-        """Hidden units (rows, hp) of latents z (rows, d), float but integral in value.
+        """Hidden units (rows, hp) of latents z (rows, d).
 
-        The table's finite difference along the levels stands in for its derivative, so that the encoder learns.
+        Between two levels the tables are interpolated; at a level, half of what lies between its neighbours stands in
+        for the derivative, so that the encoder learns from rounded latents too.
         """
-        zi = z.detach().round().long()
-        up, down = torch.minimum(zi + 1, self.top), (zi - 1).clamp_min(0)
         P = round_to(self.P, STATE_STEP) if rounding else self.P
-        slope = (F.embedding(up + self.offsets, P) - F.embedding(down + self.offsets, P)).detach() / 2
-        s = F.embedding(zi + self.offsets, P) + (z - z.detach())[:, :, None] * slope
+        low = z.detach().floor().long()
+        high = torch.minimum(low + 1, self.top)
+        here, above = F.embedding(low + self.offsets, P), F.embedding(high + self.offsets, P)
+        if rounding:
+            below = F.embedding((low - 1).clamp_min(0) + self.offsets, P)
+            s = here + (z - z.detach())[:, :, None] * ((above - below) / 2).detach()
+        else:
+            s = here + (z - low)[:, :, None] * (above - here)
         b = round_to(self.b, STATE_STEP) if rounding else self.b
         h = (b + s.sum(1)).clamp(0, HIDDEN_MAX)
         return round_to(h, STATE_STEP) if rounding else h

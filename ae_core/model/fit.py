@@ -37,10 +37,11 @@ from ae_core.model.train import (
 
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
-RATE_WEIGHT = 1 / 16  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
+RATE_WEIGHT = 1 / 12  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
+RESTARTS = 2  # full trainings of the autoencoder, of which the best is kept
 DEAD_BITS = 0.02  # a latent of less entropy is left out
 WORKERS = min(4, os.cpu_count() or 1)  # trainings side by side
 
@@ -64,7 +65,7 @@ class Effort:
 SCOUT = Effort(10, 100, 400, 20e-3)
 AUTOENCODER = Effort(40, 600, 1500, 20e-3, batch=1024)
 PRIOR = Effort(10, 200, 1200, 16e-3)
-CONTEXT = Effort(6, 400, 12_000, 16e-3)
+CONTEXT = Effort(9, 400, 12_000, 16e-3)
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,7 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
     with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         points = scout_dimensions(table, training, pool, seed=seed, progress=progress)
         config = _autoencoder_config(table, knee(points))
-        trained = train_autoencoder(
-            config, training, AUTOENCODER.schedule(rows), rate_weight=RATE_WEIGHT, seed=seed, progress=progress
-        )
+        trained = best_autoencoder(config, training, pool, seed=seed, progress=progress)
         encoder, live = _live_encoder(trained, config, table)
         z = encode_latents(encoder, table.symbols)
         size = size_for(table)
@@ -194,6 +193,27 @@ def scout_dimensions(
         if progress:
             progress("latent dimension", len(points) / len(DIMENSIONS))
     return tuple(points)
+
+
+def best_autoencoder(
+    config: AutoencoderConfig,
+    training: TrainingTable,
+    pool: ThreadPoolExecutor,
+    *,
+    seed: int,
+    progress: Progress | None,
+) -> TrainedAutoencoder:
+    """The best of a few full trainings from different seeds: rounded latents have local optima."""
+
+    def train(number: int) -> TrainedAutoencoder:
+        schedule = AUTOENCODER.schedule(len(training.symbols))
+        shown = progress if number == 0 else None
+        return train_autoencoder(
+            config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed + number, progress=shown
+        )
+
+    found = list(pool.map(train, range(RESTARTS)))
+    return min(found, key=lambda trained: trained.preview_loss + RATE_WEIGHT * trained.latent_bits)
 
 
 def knee(points: Sequence[DimensionPoint]) -> int:

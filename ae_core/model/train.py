@@ -205,7 +205,8 @@ def train_autoencoder(
         with torch.no_grad():
             z_prev = _clamped(encoder(x[before], E_rounding), encoder.top).round()
         noisy = z + torch.rand(z.shape, generator=random).to(device) - 0.5
-        return loss_of(preview(round_to(z, 1.0), rounding), at), rate(noisy, z_prev)
+        told = round_to(z, 1.0) if rounding else torch.minimum(noisy.clamp_min(0), encoder.top)
+        return loss_of(preview(told, rounding), at), rate(noisy, z_prev)
 
     def measure() -> tuple[float, float, float]:
         with torch.no_grad():
@@ -218,9 +219,8 @@ def train_autoencoder(
     for step, rows in enumerate(batches):
         _set_rate(optimiser, schedule.at(step))
         losses, bits = run(rows, step >= schedule.round_from * schedule.steps)
-        weight = rate_weight * min(
-            1.0, 2 * step / schedule.steps
-        )  # first find what is worth saying, then say it briefly
+        # first find what is worth saying, then say it briefly
+        weight = rate_weight * min(1.0, 2 * step / schedule.steps)
         loss = losses.sum() + weight * int(unknown.sum()) * bits.mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -26,7 +26,7 @@ from tests.benchmarks.fidelity import range_bounds, worst_ratio
 pytestmark = [pytest.mark.full, pytest.mark.ci, pytest.mark.timeout(1800)]
 
 COMMAND = Path(sys.executable).with_name("latentlake")
-MOST_BYTES = 1_200_000  # every byte of the archive; 2,361,025 for the strongest simple peer without any metadata
+MOST_BYTES = 1_300_000  # every byte of the archive; the strongest simple peer takes 2,361,025 without any metadata
 
 
 def latentlake(*args: object, ok: bool = True) -> str:

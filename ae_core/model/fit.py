@@ -37,7 +37,7 @@ from ae_core.model.train import (
 
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
-RATE_WEIGHT = 1 / 12  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
+RATE_WEIGHT = 1 / 20  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on

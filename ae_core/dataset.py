@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, islice
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
@@ -20,9 +21,10 @@ from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
 from ae_core.records import TableInfo, select_manifests, table_info, training_reports, with_metadata
 from ae_core.selection import RowRange, Where, parse_rows
-from ae_core.threads import ordered_map
+from ae_core.threads import ordered_map, thread_count
 
 Layer = Literal["bounded", "preview"]
+LOCKSTEP_CELLS = 1 << 23  # of the blocks that one thread decodes at once: what a thread holds stays bounded
 
 
 def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | None = None) -> Archive:
@@ -239,7 +241,7 @@ class Partition:
     ) -> Iterator[pa.Table]:
         """The rows in order, a table of at most one block's rows at a time."""
         tasks = self.tasks(columns=columns, rows=rows, layer=layer)
-        return ordered_map(BlockTask.run, tasks, threads=threads)
+        return decoded(tasks, threads=threads)
 
     def tasks(
         self, *, columns: Sequence[str] | None = None, rows: RowRange | None = None, layer: Layer = "bounded"
@@ -294,29 +296,73 @@ class BlockTask:
     schema: pa.Schema
     layer: Layer
 
-    def run(self) -> pa.Table:
-        """The decoded rows, with the original schema.
+    @property
+    def rows(self) -> int:
+        """Rows of the whole block."""
+        return self.manifest.block_rows[self.block]
 
-        Raises
-        ------
-        Corrupt
-            When stored bytes are missing, changed or malformed.
-        """
-        codec = self.archive.codec(self.manifest)
-        names = self.schema.names
-        rows = self.manifest.block_rows[self.block]
-        latents = None
-        if self.manifest.layer("latents") is not None:
-            latents = self.archive.payload(self.manifest, "latents", self.block)
-        if self.layer == "preview":
-            table = pipeline.preview_block(codec, latents, rows, names)
-        else:
-            residuals = self.archive.payload(self.manifest, "residuals", self.block)
-            table = pipeline.decode_block(codec, latents, residuals, rows, names)
-        if table.num_rows != rows:
-            raise Corrupt(f"{self.manifest.partition}: block {self.block} holds {table.num_rows} rows, not {rows}")
-        table = with_metadata(table.select(names), self.schema)
-        return table.slice(self.low, self.high - self.low)
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What tasks must share to be decoded in lockstep."""
+        return self.archive, self.manifest.model, self.layer, tuple(self.schema.names)
+
+
+def decoded(tasks: Iterable[BlockTask], *, threads: int) -> Iterator[pa.Table]:
+    """The tables of the tasks, in their order and with the original schema, decoded in threads and in lockstep.
+
+    Raises
+    ------
+    Corrupt
+        When stored bytes are missing, changed or malformed.
+    """
+    for tables in ordered_map(_decode_together, _batches(tasks, thread_count(threads)), threads=threads):
+        yield from tables
+
+
+def _batches(tasks: Iterable[BlockTask], threads: int) -> Iterator[tuple[BlockTask, ...]]:
+    """Consecutive tasks of one kind, as many as decode well in lockstep while every thread has its share."""
+    stream = iter(tasks)
+    while window := tuple(islice(stream, pipeline.LOCKSTEP_BLOCKS * threads)):
+        most = -(-len(window) // threads)
+        for _, alike in groupby(window, key=lambda task: task.kind):
+            batch: list[BlockTask] = []
+            for task in alike:
+                cells = sum(one.rows for one in (*batch, task)) * len(task.schema.names)
+                if len(batch) == most or (batch and cells > LOCKSTEP_CELLS):
+                    yield tuple(batch)
+                    batch = []
+                batch.append(task)
+            yield tuple(batch)
+
+
+def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
+    """The tables of tasks of one kind."""
+    first = tasks[0]
+    codec, names = first.archive.codec(first.manifest), first.schema.names
+    if first.layer == "preview":
+        tables = [pipeline.preview_block(codec, _latents(task), task.rows, names) for task in tasks]
+    else:
+        stored = [
+            pipeline.StoredBlock(
+                _latents(task), task.archive.payload(task.manifest, "residuals", task.block), task.rows
+            )
+            for task in tasks
+        ]
+        tables = pipeline.decode_blocks(codec, stored, names)
+    return [_cut(task, table) for task, table in zip(tasks, tables, strict=True)]
+
+
+def _latents(task: BlockTask) -> bytes | None:
+    if task.manifest.layer("latents") is None:
+        return None
+    return task.archive.payload(task.manifest, "latents", task.block)
+
+
+def _cut(task: BlockTask, table: pa.Table) -> pa.Table:
+    if table.num_rows != task.rows:
+        raise Corrupt(f"{task.manifest.partition}: block {task.block} holds {table.num_rows} rows, not {task.rows}")
+    table = with_metadata(table.select(task.schema.names), task.schema)
+    return table.slice(task.low, task.high - task.low)
 
 
 class Scan:
@@ -350,5 +396,5 @@ class Scan:
             for partition in self._partitions
             for task in partition.tasks(columns=names, rows=self._rows, layer=self._layer)
         )
-        for table in ordered_map(BlockTask.run, tasks, threads=self._threads):
+        for table in decoded(tasks, threads=self._threads):
             yield from table.replace_schema_metadata(self.schema.metadata).to_batches()

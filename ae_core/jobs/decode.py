@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from ae_core.dataset import Archive, BlockTask, Layer, Partition, open_archive
+from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
 from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import DecodedPartition, DecodeResult, WrittenFile
 from ae_core.records import file_path
 from ae_core.report.certificate import ColumnCertificate
 from ae_core.selection import RowRange, Where, parse_rows
-from ae_core.threads import ordered_map
 
 
 def decode(
@@ -77,7 +76,7 @@ def _write(
 ) -> list[DecodedPartition]:
     """Decode the blocks of all partitions in threads and write them in order."""
     tasks = [partition.tasks(columns=columns, rows=rows, layer=layer) for partition in partitions]
-    tables = ordered_map(BlockTask.run, (task for group in tasks for task in group), threads=threads)
+    tables = decoded((task for group in tasks for task in group), threads=threads)
     total, done = sum(map(len, tasks)), 0
     written = []
     for partition, group in zip(partitions, tasks, strict=True):

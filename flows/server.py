@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 
 _QUIET = {
@@ -41,6 +43,8 @@ def prepare_prefect() -> str | None:
         os.environ.setdefault(name, value)
     if os.environ.get("PREFECT_HOME"):
         return None
+    # a terminated process would leave its server running: an ordinary exit stops it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     home = tempfile.mkdtemp(prefix="latentlake-prefect-")
     os.environ["PREFECT_HOME"] = home
     # registered before Prefect's own handler, so it runs after the server has stopped

@@ -5,13 +5,14 @@ Imports torch; nothing that reads an archive imports this file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from ae_core import mixing, pipeline
 from ae_core.coder import blocks
 from ae_core.coder.weights import pack_tensors
 from ae_core.columns import ColumnPlan, EncodedColumns, TablePlan, build_plan, encode_columns
@@ -21,12 +22,15 @@ from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.model.fit import FitReport, SymbolTable, fit_network
 from ae_core.model.train import Progress
-from ae_core.pipeline import Codec, group_symbols, network_arrays, position_bits, stream_bytes
+from ae_core.pipeline import Codec, group_symbols, network_arrays, position_bits, stream_bytes, symbol_columns
 from ae_core.policy import ResolvedPolicy
 
 Latents = Literal["auto", "always"]
 LEAST_ROWS = 2_000  # below this no model pays for itself: not worth training one to find out
 MEASURE_ROWS = 131_072  # rows of the sample on which coders are compared
+MIXING_ROWS = 500  # below this the mixing coder has nothing to adapt to
+LEAST_BYTES = 200  # a column that plain coders make smaller than this stays with them
+MIXING_BYTES = 1 << 18  # tables that plain coders make larger than this are not small: a model's business
 LEAVE_AT = 0.95  # a column leaves the network where a plain coder saves more than 5 % of it
 
 
@@ -53,6 +57,7 @@ class TrainingReport:
     choices: tuple[ColumnChoice, ...]
     fit: FitReport | None
     reason: str | None  # why there is no network
+    mixing_bytes: int = 0  # of the measured rows with adaptive mixing, its plan included; 0 where it was not tried
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -84,15 +89,19 @@ def train_codec(
     rows = sum(table.num_rows for table in sample)
     served = max(rows, rows_served)
     reason = _hopeless(plan, rows, latents)
+    measured = _first_rows(sample)
+    rows_measured = sum(table.num_rows for table in sample[:measured])
+    plain_plan = _moved(plan, {c.name for c in plan.columns if c.coder == "network"}, reason or "measured")
+    plain = _column_bytes(plain_plan, sample[:measured], None)
+    mixed = None
+    if latents == "auto" and sum(plain.values()) * served <= MIXING_BYTES * rows_measured:
+        mixed = _mixed(plan, sample, plain, reason)
     if reason is not None:
-        plan = _moved(plan, {c.name for c in plan.columns if c.coder == "network"}, reason)
-        return Codec(plan, None, reason), TrainingReport(rows, served, 0, 0, 0, 0, (), None, reason)
+        report = TrainingReport(rows, served, rows_measured, 0, 0, sum(plain.values()), (), None, reason)
+        return _without_network(Codec(plain_plan, None, reason), mixed, report)
 
     encoded = [encode_columns(plan, table) for table in sample]
     network, fit = fit_network(_symbol_table(plan, encoded, served), seed=seed, progress=progress)
-    measured = _first_rows(sample)
-    plain_plan = _moved(plan, {c.name for c in plan.columns if c.coder == "network"}, "measured")
-    plain = _column_bytes(plain_plan, sample[:measured], None)
     coded = _column_bytes(plan, sample[:measured], network)
     choices = tuple(
         ColumnChoice(c.name, coded[c.name], plain[c.name], _choice(c, coded[c.name], plain[c.name]))
@@ -105,16 +114,65 @@ def train_codec(
         check_bounds(group)
 
     model_bytes = len(pack_tensors(network_arrays(network)))
-    rows_measured = sum(table.num_rows for table in sample[:measured])
     network_total = coded[""] + sum(c.plain if c.name in leaving else c.network for c in choices)
     plain_total = sum(plain.values())
-    if latents == "auto" and network_total + model_bytes * rows_measured / served >= plain_total:
-        reason = f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
-        return Codec(plain_plan, None, reason), TrainingReport(
-            rows, served, rows_measured, model_bytes, network_total, plain_total, choices, fit, reason
-        )
     report = TrainingReport(rows, served, rows_measured, model_bytes, network_total, plain_total, choices, fit, None)
-    return Codec(plan, network, None), report
+    rival = plain_total if mixed is None else min(plain_total, mixed[1] / LEAVE_AT)
+    if latents == "auto" and network_total + model_bytes * rows_measured / served >= rival:
+        reason = f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
+        return _without_network(Codec(plain_plan, None, reason), mixed, replace(report, reason=reason))
+    return Codec(plan, network, None), report if mixed is None else replace(report, mixing_bytes=mixed[1])
+
+
+def _mixed(
+    plan: TablePlan, sample: Sequence[pa.Table], plain: Mapping[str, int], reason: str | None
+) -> tuple[Codec, int] | None:
+    """A codec that mixes, and its bytes on the measured rows with the mixing plan's own; None where nothing is left.
+
+    Columns that plain coders make as small stay plain: they are known to the others.
+    """
+    columns = symbol_columns(plan)
+    coded = [plan.columns[i].coder == "network" and plain[plan.columns[i].name] > LEAST_BYTES for i, _ in columns]
+    if sum(table.num_rows for table in sample) < MIXING_ROWS or not any(coded):
+        return None
+    tables = [pipeline.symbol_codes(plan, encode_columns(plan, table).symbols) for table in sample]
+    domains = [domain for _, domain in columns]
+    chosen = mixing.choose(
+        np.concatenate(tables),
+        [domain.levels for domain in domains],
+        [domain.size for domain in domains],
+        [domain.ordinal for domain in domains],
+        coded,
+        np.cumsum([0, *(len(table) for table in tables[:-1])]).tolist(),
+    )
+    spent = dict.fromkeys(range(len(columns)), 0)
+    measured = _first_rows(sample)
+    for table in tables[:measured]:
+        for place, size in mixing.encode_columns(chosen, table)[1].items():
+            spent[place] += size
+    kept = {m.column for m in chosen.models if spent[m.column] < plain[plan.columns[columns[m.column][0]].name]}
+    if not kept:
+        return None
+    chosen = replace(chosen, models=tuple(model for model in chosen.models if model.column in kept))
+    names = {plan.columns[columns[place][0]].name for place in kept}
+    moved = _moved(plan, {c.name for c in plan.columns if c.coder == "network"} - names, reason or "nothing to learn")
+    codec = Codec(_moved(moved, names, None, "mixing"), None, reason, chosen)
+    total = sum(len(pipeline.encode_block(codec, table).residuals) for table in sample[:measured])
+    return codec, total + len(chosen.to_bytes())
+
+
+def _without_network(
+    plain: Codec, mixed: tuple[Codec, int] | None, report: TrainingReport
+) -> tuple[Codec, TrainingReport]:
+    """The smaller of plain and mixing coders."""
+    if mixed is None:
+        return plain, report
+    codec, size = mixed
+    report = replace(report, mixing_bytes=size)
+    if size >= report.plain_bytes:
+        return plain, report
+    reason = (report.reason or "").replace("plain coders give", "adaptive mixing gives")
+    return replace(codec, no_latents_reason=reason), replace(report, reason=reason)
 
 
 def _hopeless(plan: TablePlan, rows: int, latents: Latents) -> str | None:
@@ -174,10 +232,13 @@ def _choice(column: ColumnPlan, network: int, plain: int) -> str:
     return "plain" if column.coder == "network" and plain < LEAVE_AT * network else column.coder
 
 
-def _moved(plan: TablePlan, names: set[str], reason: str) -> TablePlan:
-    """The plan with these columns stored plainly; their symbols stay where they are, as context."""
+def _moved(
+    plan: TablePlan, names: set[str], reason: str | None, coder: Literal["plain", "mixing"] = "plain"
+) -> TablePlan:
+    """The plan with these columns under another coder; their symbols stay where they are, plain ones as context."""
     columns = tuple(
-        replace(column, coder="plain", reason=reason) if column.name in names else column for column in plan.columns
+        replace(column, coder=coder, reason=reason or column.reason) if column.name in names else column
+        for column in plan.columns
     )
     return TablePlan(plan.schema, columns)
 

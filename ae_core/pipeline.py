@@ -20,13 +20,17 @@ import pyarrow as pa
 import safetensors.numpy
 import zstandard
 
+from ae_core import mixing
 from ae_core.coder import blocks, rans
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.coder.weights import pack_tensors, unpack_tensors
 from ae_core.columns import (
+    Domain,
     TablePlan,
+    codes_to_digits,
     decode_columns,
     dependencies,
+    digits_to_codes,
     encode_columns,
     given_symbols,
     preview_columns,
@@ -41,8 +45,8 @@ from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.kernels.vectors import MAX_BLOCKS
 
-LATENTS = "z"
-"""Name of the latents' stream; context group g is f"g{g}"; all other streams belong to columns."""
+LATENTS, MIXING = "z", "mixing"
+"""Names of the latents' stream and of the mixing coder's; context group g is f"g{g}"; all others belong to columns."""
 LOCKSTEP_BLOCKS = MAX_BLOCKS
 """Blocks that `decode_blocks` decodes in one go; more gain nothing."""
 Part = TypeVar("Part", FrozenEncoder, FrozenPreview, FrozenGroup)
@@ -51,11 +55,15 @@ STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere."""
+    """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere.
+
+    mixing : of the columns whose coder is "mixing", in a table that has no network.
+    """
 
     plan: TablePlan
     network: Network | None
     no_latents_reason: str | None = None
+    mixing: mixing.MixingPlan | None = None
 
     def to_bytes(self) -> bytes:
         """The model as one safetensors file: plan, structure (zstd JSON) and entropy-coded weights as byte tensors."""
@@ -65,6 +73,8 @@ class Codec:
             arrays: dict[str, np.ndarray] = {}
             meta["network"] = _network_meta(self.network, arrays)
             tensors["weights"] = pack_tensors(arrays)
+        if self.mixing is not None:
+            tensors["mixing"] = self.mixing.to_bytes()
         text = json.dumps(meta, separators=(",", ":"), sort_keys=True).encode()
         tensors["structure"] = zstandard.ZstdCompressor(19).compress(text)
         return safetensors.numpy.save({name: np.frombuffer(raw, np.uint8) for name, raw in tensors.items()})
@@ -89,11 +99,13 @@ class Codec:
             if meta.get("network") is not None:
                 network = _network_from(meta["network"], unpack_tensors(tensors["weights"]))
                 _check_fit(plan, network)
+            mixed = mixing.MixingPlan.from_bytes(tensors["mixing"]) if "mixing" in tensors else None
+            _check_mixing(plan, network, mixed)
         except Corrupt:
             raise
         except (safetensors.SafetensorError, zstandard.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
             raise Corrupt(f"model: malformed ({error}): verify the archive") from None
-        return cls(plan, network, meta.get("no_latents_reason"))
+        return cls(plan, network, meta.get("no_latents_reason"), mixed)
 
     @cached_property
     def digest(self) -> str:
@@ -117,9 +129,10 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
     spent = stream_bytes(codec.plan, encoded.streams)
     network = codec.network
     if network is None:
-        return EncodedBlock(None, pack_streams(encoded.streams), spent, encoded.exceptions)
+        streams = _mix(codec, encoded.symbols, spent) | encoded.streams
+        return EncodedBlock(None, pack_streams(streams), spent, encoded.exceptions)
     z = encode_latents(network.encoder, encoded.symbols)
-    streams: dict[str, bytes] = {}
+    streams = {}
     for number, group in enumerate(network.groups):
         intervals = blocks.block_intervals(group.frozen, group_symbols(group, z, encoded.symbols))
         streams[f"g{number}"] = rans.encode(intervals.reshape(-1))
@@ -177,7 +190,44 @@ def decode_blocks(codec: Codec, stored: Sequence[StoredBlock], columns: Sequence
             blocks.decode_blocks(group.frozen, [_stream(some, f"g{number}") for some in streams], joined)
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
+    if codec.mixing is not None:
+        for known, some in zip(symbols, streams, strict=True):
+            _unmix(codec, _stream(some, MIXING), known, set(needed))
     return [decode_columns(codec.plan, *known, columns) for known in zip(symbols, streams, strict=True)]
+
+
+def symbol_columns(plan: TablePlan) -> list[tuple[int, Domain]]:
+    """The columns that have symbols, given ones included: what a mixing plan numbers from 0."""
+    return [(index, domain) for index in plan.positions if (domain := plan.columns[index].domain) is not None]
+
+
+def symbol_codes(plan: TablePlan, symbols: np.ndarray) -> np.ndarray:
+    """Codes of these columns, int32 (rows, columns)."""
+    codes = [digits_to_codes(domain, symbols[:, plan.positions[index]]) for index, domain in symbol_columns(plan)]
+    return np.stack(codes, 1) if codes else np.zeros((len(symbols), 0), np.int32)
+
+
+def _mix(codec: Codec, symbols: np.ndarray, spent: dict[str, int]) -> dict[str, bytes]:
+    """The mixing coder's stream of a block, its bytes added to what columns spent."""
+    if codec.mixing is None:
+        return {}
+    data, sizes = mixing.encode_columns(codec.mixing, symbol_codes(codec.plan, symbols))
+    columns = symbol_columns(codec.plan)
+    for place, size in sizes.items():
+        spent[codec.plan.columns[columns[place][0]].name] += size
+    return {MIXING: data}
+
+
+def _unmix(codec: Codec, data: bytes, symbols: np.ndarray, needed: set[int]) -> None:
+    """Fill in the symbols of the mixing coder's columns, as far as those needed."""
+    assert codec.mixing is not None
+    plan = codec.plan
+    columns = symbol_columns(plan)
+    wanted = {place for place, (index, _) in enumerate(columns) if not needed.isdisjoint(plan.positions[index])}
+    codes = mixing.decode_block(codec.mixing, data, len(symbols), symbol_codes(plan, symbols), wanted)
+    for place in wanted:
+        index, domain = columns[place]
+        symbols[:, plan.positions[index]] = codes_to_digits(domain, codes[:, place])
 
 
 def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
@@ -311,6 +361,19 @@ def _check_fit(plan: TablePlan, network: Network) -> None:
         fits &= domain is not None and (head.levels, head.specials) == (domain.levels, len(domain.specials) - 1)
     if not fits:
         raise Corrupt("model: its network does not fit its column plan: verify the archive")
+
+
+def _check_mixing(plan: TablePlan, network: Network | None, mixed: mixing.MixingPlan | None) -> None:
+    """Raises Corrupt where the mixing coder is not one for this plan's columns."""
+    columns = symbol_columns(plan)
+    coded = {place for place, (index, _) in enumerate(columns) if plan.columns[index].coder == "mixing"}
+    fits = not coded
+    if mixed is not None:
+        fits = network is None and {model.column for model in mixed.models} == coded
+        fits &= mixed.levels == tuple(domain.levels for _, domain in columns)
+        fits &= mixed.sizes == tuple(domain.size for _, domain in columns)
+    if not fits:
+        raise Corrupt("model: its mixing coder does not fit its column plan: verify the archive")
 
 
 def _part(kind: type[Part], meta: dict[str, Any], tensors: dict[str, np.ndarray]) -> Part:

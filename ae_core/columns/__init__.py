@@ -1,7 +1,7 @@
 """Columns <-> symbols: which coder each column gets, its codes, and the exact check of every bound."""
 
 from ae_core.columns.check import cells_within, check_block
-from ae_core.columns.domain import Domain
+from ae_core.columns.domain import Domain, codes_to_digits, digits_to_codes
 from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
 from ae_core.columns.preview import preview_columns, side_streams
 from ae_core.columns.profile import build_plan
@@ -22,8 +22,10 @@ __all__ = [
     "build_plan",
     "cells_within",
     "check_block",
+    "codes_to_digits",
     "decode_columns",
     "dependencies",
+    "digits_to_codes",
     "encode_columns",
     "given_symbols",
     "preview_columns",

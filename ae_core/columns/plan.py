@@ -33,7 +33,7 @@ from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound
 
-Coder = Literal["network", "plain", "lookup", "linear"]
+Coder = Literal["network", "mixing", "plain", "lookup", "linear"]
 
 _MALFORMED = (
     pa.ArrowException,
@@ -53,7 +53,8 @@ class ColumnPlan:
 
     reason : one phrase for people; domain and code : present where cells have codes; quantiser : how a lossy plain
     column is rounded; derived : the relation of a lookup or linear column.
-    A plain column with a domain is *given*: stored plainly, and its symbols are context for the network.
+    A plain column with a domain is *given*: stored plainly, and its symbols are context for the network or the mixing
+    coder, one of which codes the columns that name it.
     """
 
     name: str
@@ -74,7 +75,7 @@ class ColumnPlan:
     @property
     def has_symbols(self) -> bool:
         """True where the column takes part in the rows of symbols."""
-        return self.given or self.coder == "network"
+        return self.given or self.coder in ("network", "mixing")
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) ->
         derived = lookup_from_json(record["lookup"], blobs)
     elif "linear" in record:
         derived = linear_from_json(record["linear"])
-    if record["coder"] not in ("network", "plain", "lookup", "linear"):
+    if record["coder"] not in ("network", "mixing", "plain", "lookup", "linear"):
         raise Corrupt("column plan: unknown coder: install a newer release")
     return ColumnPlan(
         field.name, field.type, bound, record["coder"], record["reason"], domain, code, quantiser, derived
@@ -255,7 +256,7 @@ def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None
     """Raise Corrupt where decoding the column could loop, reach outside a table or ask for endless memory."""
     kind = kind_of(working_type(column.type))
     sound = (column.domain is None) == (column.code is None) and (
-        column.domain is not None or column.coder != "network"
+        column.domain is not None or column.coder not in ("network", "mixing")
     )
     if column.domain is not None:
         specials = [special for special in SPECIALS if special in column.domain.specials]

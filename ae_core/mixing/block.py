@@ -22,9 +22,15 @@ _CELL_BYTES = 96  # no cell takes more
 
 def encode_block(plan: MixingPlan, values: Codes) -> bytes:
     """The bytes of a block's columns that the plan models; `values` int (rows, columns), the given ones included."""
+    return encode_columns(plan, values)[0]
+
+
+def encode_columns(plan: MixingPlan, values: Codes) -> tuple[bytes, dict[int, int]]:
+    """`encode_block`, and how many of its bytes each column takes."""
     rows = len(values)
+    spent: dict[int, int] = {}
     if rows == 0:
-        return b""
+        return b"", spent
     codes = np.ascontiguousarray(values, np.int32)
     known = Known(plan, codes)
     state, data = np.zeros(coder.STATE_SIZE, np.int64), np.zeros(0, np.uint8)
@@ -33,7 +39,8 @@ def encode_block(plan: MixingPlan, values: Codes) -> bytes:
         at = int(state[coder.AT])
         data = np.concatenate([data[:at], np.zeros(_CELL_BYTES * rows + 64, np.uint8)])
         code_model(plan, model, column_inputs(model, known), codes[:, model.column].copy(), state, data, decode=False)
-    return data[: coder.close_stream(state, data)].tobytes()
+        spent[model.column] = int(state[coder.AT]) - at
+    return data[: coder.close_stream(state, data)].tobytes(), spent
 
 
 def decode_block(

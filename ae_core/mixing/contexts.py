@@ -122,7 +122,7 @@ class _Search:
             guided = replace(plain, constant=constant, taps=taps)
             looks: list[Feature] = [(GUESS, 0, ()), (FRACTION, 0, ()), (ENERGY, 0, ()), (RESIDUAL, 0, BEFORE)]
             looks += [(AGAINST, 0, reference) for reference in references]
-            if taps:
+            if any(tap.column != self.column for tap in taps) or len(taps) > 1:
                 found.append(self._grown(guided, [*looks, *features]))
             residual = replace(guided, residual=True, selector=(ENERGY, 0, ()))
             found.append(self._grown(residual, [*looks, *features]))
@@ -223,19 +223,33 @@ class _Search:
             for feature in dict.fromkeys(features)
         }
         best = sorted(alone, key=lambda feature: alone[feature])[:_TRIED]
+        hopes: dict[tuple[Feature, ...], float] = {}  # what a context saved when last tried, at first all
+        hopes |= {(feature,): bits - alone[feature] for feature in best}
         while len(model.contexts) < _CONTEXTS:
-            rivals: dict[tuple[Feature, ...], float] = {}
-            for context in model.contexts:
-                for feature in best:
-                    grown = tuple(sorted({*context, feature}))
-                    if len(grown) <= MOST_FEATURES and grown not in model.contexts and grown not in rivals:
-                        rivals[grown] = self._bits(replace(model, contexts=(*model.contexts, grown)))
-            context = min(rivals, key=lambda context: rivals[context], default=())
-            if not context or rivals[context] > bits * (1 - _LEAST_GAIN) - 16:
+            context, saved = self._most_saving(model, bits, hopes)
+            if saved < _LEAST_GAIN * bits + 16:
                 break
-            bits = rivals[context]
+            bits -= saved
             model = replace(model, contexts=(*model.contexts, context))
+            del hopes[context]
+            for feature in best:
+                grown = tuple(sorted({*context, feature}))
+                if len(grown) <= MOST_FEATURES and grown not in model.contexts:
+                    hopes.setdefault(grown, bits)
         return model
+
+    def _most_saving(
+        self, model: ColumnModel, bits: float, hopes: dict[tuple[Feature, ...], float]
+    ) -> tuple[tuple[Feature, ...], float]:
+        """The context that saves most and its bits; hopes are seldom surpassed, so the faint ones are not tried."""
+        found: tuple[tuple[Feature, ...], float] = ((), 0.0)
+        for context in sorted(hopes, key=lambda context: -hopes[context]):
+            if 3 * hopes[context] <= found[1]:
+                break
+            hopes[context] = bits - self._bits(replace(model, contexts=(*model.contexts, context)))
+            if hopes[context] > found[1]:
+                found = (context, hopes[context])
+        return found
 
 
 def _size(model: ColumnModel) -> int:

@@ -82,6 +82,11 @@ class StoredBytes:
     metadata: int = 0
 
     @property
+    def layers(self) -> int:
+        """What the partition takes for itself."""
+        return self.latents + self.residuals
+
+    @property
     def total(self) -> int:
         """All of them."""
         return self.latents + self.residuals + self.model + self.metadata

@@ -134,12 +134,13 @@ def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label:
         ordered = sorted(points, key=lambda p: p.latent_bits)
         x, y = [p.latent_bits for p in ordered], [p.preview_loss for p in ordered]
         axes.plot(x, y, color=_FIRST, alpha=0.55)
-        for point in ordered:
+        for place, point in enumerate(ordered):
             picked = point.dims == chosen
             axes.plot(point.latent_bits, point.preview_loss, "o", color=_SECOND if picked else _FIRST,
                       markersize=7 if picked else 4)  # fmt: skip
-            axes.annotate(f"d = {point.dims}", (point.latent_bits, point.preview_loss), (5, 6),
-                          textcoords="offset points", color=_INK if picked else _MUTED)  # fmt: skip
+            above = place % 2 == 0  # neighbours are often close: their names take turns above and below the line
+            axes.annotate(f"d = {point.dims}", (point.latent_bits, point.preview_loss), (0, 7 if above else -13),
+                          textcoords="offset points", ha="center", color=_INK if picked else _MUTED)  # fmt: skip
         axes.set_ylim(0, max(y) * 1.25)
         axes.margins(x=0.1)
         axes.set_xlabel("latent bits per row")

@@ -28,6 +28,11 @@ class PreviewError:
     accuracy: float  # share of categories that are right, %
     size: int  # bytes of what it is rebuilt from
 
+    @property
+    def total(self) -> float:
+        """Numeric error plus share of wrong categories, in percent: the one figure by which previews are ranked."""
+        return self.numeric + 100 - self.accuracy
+
 
 def preview_error(heads: Sequence[PreviewHead], codes: np.ndarray, shown: np.ndarray, size: int) -> PreviewError:
     """Errors of the codes that a preview shows, (rows, columns) both; specials count for neither figure."""
@@ -59,12 +64,12 @@ def constant_preview(heads: Sequence[PreviewHead], codes: np.ndarray) -> np.ndar
 def pca_preview(heads: Sequence[PreviewHead], codes: np.ndarray, size: int) -> tuple[np.ndarray, PreviewError]:
     """The best PCA preview whose coded scores take `size` bytes (within 1 %, or less), over PCA_DIMS components.
 
-    "Best" is the least sum of numeric error and share of wrong categories, both in percent.
+    The best is the one of least `PreviewError.total`.
     """
     layout = _layout(heads)
     mean, spread = _moments(heads, codes, layout)
     basis = _components(heads, codes, layout, mean, spread)
-    best: tuple[float, np.ndarray, PreviewError] | None = None
+    best: tuple[np.ndarray, PreviewError] | None = None
     for dims in PCA_DIMS:
         if dims > basis.shape[1]:
             break
@@ -72,11 +77,10 @@ def pca_preview(heads: Sequence[PreviewHead], codes: np.ndarray, size: int) -> t
         rounded, step = _rounded_to(scores, size)
         shown = _decode(heads, rounded * step @ basis[:, :dims].T, layout, mean, spread)
         error = preview_error(heads, codes, shown, sum(_best_bytes(column) for column in rounded.T))
-        cost = error.numeric + 100 - error.accuracy
-        if best is None or cost < best[0]:
-            best = cost, shown, error
+        if best is None or error.total < best[1].total:
+            best = shown, error
     assert best is not None
-    return best[1], best[2]
+    return best
 
 
 def _widths(head: PreviewHead) -> list[int]:

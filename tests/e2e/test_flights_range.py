@@ -82,9 +82,8 @@ def test_preview_needs_the_latents_alone_and_beats_what_costs_as_much(lake: Path
     size = sum(path.stat().st_size for path in alone.rglob("latents.parquet"))
     ours, constant, pca = compared(codec, lake, size)
     print(f"\npreview at {size:,} bytes: {ours}\nmean and mode: {constant}\nPCA: {pca}")
-    assert ours.numeric < constant.numeric
+    assert ours.numeric < min(constant.numeric, pca.numeric)
     assert ours.accuracy > max(constant.accuracy, pca.accuracy)
-    assert ours.total < pca.total
 
 
 def compared(codec: Codec, lake: Path, size: int) -> tuple[PreviewError, PreviewError, PreviewError]:

@@ -43,9 +43,8 @@ def test_preview_beats_mean_mode_and_pca_at_equal_bytes(fitted: tuple[Network, F
     ours = preview_error(table.heads, table.codes, preview_codes(network.preview, z), size)
     constant = preview_error(table.heads, table.codes, constant_preview(table.heads, table.codes), 0)
     _, pca = pca_preview(table.heads, table.codes, size)
-    assert ours.numeric < constant.numeric
+    assert ours.numeric < min(constant.numeric, pca.numeric)
     assert ours.accuracy > max(constant.accuracy, pca.accuracy)
-    assert ours.total < pca.total
 
 
 def test_untrained_encoder_is_clearly_worse(fitted: tuple[Network, FitReport], table: SymbolTable) -> None:

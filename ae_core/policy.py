@@ -6,7 +6,6 @@ held as an exact fraction, because a bound that was rounded on the way is no lon
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -330,8 +329,3 @@ def _fraction(field: pa.Field, value: Any) -> Fraction | None:
     if family(field.type) == "temporal" and not isinstance(value, float):
         return Fraction(pa.scalar(value, type=field.type).value)
     return Fraction(float(value)) if math.isfinite(value) else None
-
-
-def resolved_to_text(policy: ResolvedPolicy) -> str:
-    """Canonical JSON text of a resolved policy (for digests and records)."""
-    return json.dumps(policy.to_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -7,13 +7,17 @@ Parquet page or an Arrow message of that one column, whichever is smaller and re
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pcodec import ChunkConfig, standalone
 
 from ae_core.columns.packing import (
+    PCO_LEVEL,
     join_parts,
     pack_bytes,
     pack_ints,
@@ -37,9 +41,10 @@ from ae_core.columns.storage import (
     write_floats,
     write_ints,
 )
+from ae_core.columns.words import from_binary, pack_words, to_binary, unpack_words
 from ae_core.errors import Corrupt
 
-_CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET = range(5)
+_CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET, _WORDS = range(6)
 
 
 def pack_array(array: pa.Array) -> bytes:
@@ -72,10 +77,12 @@ def unpack_array(data: bytes, field: pa.Field, rows: int) -> pa.Array:
     if tag == _CELLS and kind == "int":
         valid, cells = _unpack_cells(body, rows)
         return _checked(write_ints(field.type, cells, valid))
-    if tag in (_CELLS, _FLOATS) and kind == "float":
+    if tag in (_CELLS, _FLOATS, _WORDS) and kind == "float":
         return _unpack_floats(tag, body, field.type, rows)
     if tag == _TEXT and kind == "bytes":
         return _unpack_text(body, field.type, rows)
+    if tag == _WORDS and kind == "bytes":
+        return _unpack_listed_text(body, field.type, rows)
     if tag in (_MESSAGE, _PARQUET):
         return _unpack_arrow(tag, body, field, rows)
     return _corrupt("unknown coder")
@@ -119,9 +126,21 @@ def _pack_floats(array: pa.Array) -> bytes:
     bits = cells.view(f"i{cells.dtype.itemsize}").astype(np.int64)
     rivals = [bytes([_CELLS]) + join_parts([_pack_valid(valid), pack_ints(bits)])]
     if len(cells) > 8:
-        packed = standalone.simple_compress(np.ascontiguousarray(cells), ChunkConfig(compression_level=8))
+        packed = _pack_pco(cells)
         rivals.append(bytes([_FLOATS]) + join_parts([_pack_valid(valid), packed]))
+        words, places = np.unique(bits, return_inverse=True)
+        if 4 * len(words) <= 3 * len(bits):
+            listed = [
+                _pack_valid(valid),
+                write_varint(len(words)),
+                _pack_pco(words.astype(f"i{cells.itemsize}").view(cells.dtype)),
+            ]
+            rivals.append(bytes([_WORDS]) + join_parts([*listed, pack_ints(places)]))
     return min(rivals, key=len)
+
+
+def _pack_pco(cells: npt.NDArray[Any]) -> bytes:
+    return standalone.simple_compress(np.ascontiguousarray(cells), ChunkConfig(compression_level=PCO_LEVEL))
 
 
 def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
@@ -129,22 +148,25 @@ def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Ar
     if tag == _CELLS:
         valid, bits = _unpack_cells(body, rows)
         return write_floats(kind, bits.astype(f"i{dtype.itemsize}").view(dtype), valid)
-    packed_valid, packed = split_parts(body, 2)
+    if tag == _WORDS:
+        packed_valid, packed_size, packed, packed_places = split_parts(body, 4)
+    else:
+        packed_valid, packed = split_parts(body, 2)
     valid = _unpack_valid(packed_valid, rows)
+    count = rows if valid is None else int(valid.sum())
+    if tag == _WORDS:
+        size, _ = read_varint(packed_size, 0)
+        if not 0 < size <= count:
+            _corrupt("impossible number of words")
+        words, places = unpack_pco(packed, np.zeros(size, dtype)), unpack_ints(packed_places, count)
+        if int(places.min()) < 0 or int(places.max()) >= size:
+            _corrupt("a number that names no word")
+        found = words[places]
+    else:
+        found = unpack_pco(packed, np.zeros(count, dtype))
     cells = np.zeros(rows, dtype)
-    if valid is None:
-        return write_floats(kind, unpack_pco(packed, cells), None)
-    cells[valid] = unpack_pco(packed, np.zeros(int(valid.sum()), dtype))
+    cells[slice(None) if valid is None else valid] = found
     return write_floats(kind, cells, valid)
-
-
-def to_binary(array: pa.Array) -> pa.Array:
-    """The same cells as large_binary."""
-    if pa.types.is_fixed_size_binary(array.type):
-        array = array.cast(pa.binary())
-    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        array = array.cast(pa.large_string()).view(pa.large_binary())
-    return array.cast(pa.large_binary())
 
 
 def _pack_text(array: pa.Array) -> bytes:
@@ -157,7 +179,14 @@ def _pack_text(array: pa.Array) -> bytes:
     )
     if len(array) < 64:
         return own
-    return min(own, _pack_arrow(array), key=len)
+    rivals = [own, _pack_arrow(array)]
+    words = cells.unique()
+    if 4 * len(words) <= 3 * len(cells):
+        words = words.take(pc.sort_indices(words))
+        places = np.asarray(pc.index_in(cells, value_set=words), np.int64)
+        head = [_pack_valid(valid), write_varint(len(words)), pack_words(words), pack_ints(places)]
+        rivals.append(bytes([_WORDS]) + join_parts(head))
+    return min(rivals, key=len)
 
 
 def _letters(cells: pa.Array) -> bytes:
@@ -186,16 +215,19 @@ def _unpack_text(body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
     return from_binary(cells, kind)
 
 
-def from_binary(cells: pa.Array, kind: pa.DataType) -> pa.Array:
-    """large_binary cells as strings or byte strings."""
-    try:
-        if pa.types.is_fixed_size_binary(kind):
-            return cells.cast(pa.binary()).cast(kind)
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return cells.cast(pa.large_string()).cast(kind)
-        return cells.cast(kind)
-    except pa.ArrowInvalid as error:
-        return _corrupt(f"not text of the column's type ({error})")
+def _unpack_listed_text(body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
+    packed_valid, packed_size, packed_words, packed_places = split_parts(body, 4)
+    valid = _unpack_valid(packed_valid, rows)
+    count = rows if valid is None else int(valid.sum())
+    size, _ = read_varint(packed_size, 0)
+    if not 0 < size <= count:
+        _corrupt("impossible number of words")
+    words, places = unpack_words(packed_words, kind, size), unpack_ints(packed_places, count)
+    if int(places.min()) < 0 or int(places.max()) >= size:
+        _corrupt("a cell that names no word")
+    spread = np.zeros(rows, np.int64)
+    spread[slice(None) if valid is None else valid] = places
+    return words.take(pa.array(spread, mask=None if valid is None else ~valid))
 
 
 def _pack_arrow(array: pa.Array) -> bytes:

@@ -17,7 +17,6 @@ from ae_core.columns.packing import (
     unpack_ints,
     write_varint,
 )
-from ae_core.columns.plain import from_binary, to_binary
 from ae_core.errors import Corrupt
 
 _JOINED, _FRONT = range(2)
@@ -67,3 +66,24 @@ def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
         start += length
         words.append(before)
     return from_binary(pa.array(words, pa.large_binary()), kind)
+
+
+def to_binary(array: pa.Array) -> pa.Array:
+    """The same cells as large_binary."""
+    if pa.types.is_fixed_size_binary(array.type):
+        array = array.cast(pa.binary())
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = array.cast(pa.large_string()).view(pa.large_binary())
+    return array.cast(pa.large_binary())
+
+
+def from_binary(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    """large_binary cells as strings or byte strings."""
+    try:
+        if pa.types.is_fixed_size_binary(kind):
+            return cells.cast(pa.binary()).cast(kind)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return cells.cast(pa.large_string()).cast(kind)
+        return cells.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise Corrupt(f"column stream: not text of the column's type ({error}): verify the archive") from None

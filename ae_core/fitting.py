@@ -5,7 +5,7 @@ Imports torch; nothing that reads an archive imports this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -30,7 +30,8 @@ LEAST_ROWS = 2_000  # below this no model pays for itself: not worth training on
 MEASURE_ROWS = 131_072  # rows of the sample on which coders are compared
 MIXING_ROWS = 500  # below this the mixing coder has nothing to adapt to
 LEAST_BYTES = 200  # a column that plain coders make smaller than this stays with them
-MIXING_BYTES = 1 << 18  # tables that plain coders make larger than this are not small: a model's business
+MIXING_BYTES = 1 << 20  # tables that plain coders make larger than this are not small: a model's business
+NETWORK_BYTES = 1 << 16  # what mixing makes as small as this leaves no room for a model's weights
 LEAVE_AT = 0.95  # a column leaves the network where a plain coder saves more than 5 % of it
 
 
@@ -88,21 +89,29 @@ def train_codec(
     plan = build_plan(schema, sample, policy)
     rows = sum(table.num_rows for table in sample)
     served = max(rows, rows_served)
-    reason = _hopeless(plan, rows, latents)
     measured = _first_rows(sample)
     rows_measured = sum(table.num_rows for table in sample[:measured])
-    plain_plan = _moved(plan, {c.name for c in plan.columns if c.coder == "network"}, reason or "measured")
+    plain_plan = _moved(plan, {c.name for c in plan.columns if c.coder in ("network", "mixing")}, "measured")
     plain = _column_bytes(plain_plan, sample[:measured], None)
+    plain_total = sum(plain.values())
+    scale = served / max(1, rows_measured)
+    reason = _hopeless(plan, rows, latents)
     mixed = None
-    if latents == "auto" and sum(plain.values()) * served <= MIXING_BYTES * rows_measured:
-        mixed = _mixed(plan, sample, plain, reason)
+    if reason is not None or (latents == "auto" and plain_total * scale <= MIXING_BYTES):
+        mixed = _mixed(plan, sample, plain, {c.name for c in plan.columns if c.coder in ("network", "mixing")})
+    if latents == "auto" and mixed is not None and mixed.bytes * scale <= NETWORK_BYTES:
+        reason = reason or f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
     if reason is not None:
-        report = TrainingReport(rows, served, rows_measured, 0, 0, sum(plain.values()), (), None, reason)
-        return _without_network(Codec(plain_plan, None, reason), mixed, report)
+        report = TrainingReport(rows, served, rows_measured, 0, 0, plain_total, (), None, reason)
+        return _without_network(_alone(plain_plan, reason), plan, mixed, report)
 
+    wide = _mixed(plan, sample, plain, {c.name for c in plan.columns if c.coder == "mixing"})
+    full, plan = plan, _settled(plan, wide)
     encoded = [encode_columns(plan, table) for table in sample]
     network, fit = fit_network(_symbol_table(plan, encoded, served), seed=seed, progress=progress)
     coded = _column_bytes(plan, sample[:measured], network)
+    if wide is not None:
+        coded |= wide.spent
     choices = tuple(
         ColumnChoice(c.name, coded[c.name], plain[c.name], _choice(c, coded[c.name], plain[c.name]))
         for c in plan.columns
@@ -115,27 +124,43 @@ def train_codec(
 
     model_bytes = len(pack_tensors(network_arrays(network)))
     network_total = coded[""] + sum(c.plain if c.name in leaving else c.network for c in choices)
-    plain_total = sum(plain.values())
     report = TrainingReport(rows, served, rows_measured, model_bytes, network_total, plain_total, choices, fit, None)
-    rival = plain_total if mixed is None else min(plain_total, mixed[1] / LEAVE_AT)
-    if latents == "auto" and network_total + model_bytes * rows_measured / served >= rival:
+    rival = plain_total if mixed is None else min(plain_total, mixed.bytes / LEAVE_AT)
+    if latents == "auto" and network_total + model_bytes / scale >= rival:
         reason = f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
-        return _without_network(Codec(plain_plan, None, reason), mixed, replace(report, reason=reason))
-    return Codec(plan, network, None), report if mixed is None else replace(report, mixing_bytes=mixed[1])
+        return _without_network(_alone(plain_plan, reason), full, mixed, replace(report, reason=reason))
+    report = report if mixed is None else replace(report, mixing_bytes=mixed.bytes)
+    return Codec(plan, network, None, None if wide is None else _numbered(wide, full, plan)), report
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """What the mixing coder makes of some columns: its plan, bytes by column on the measured rows, bytes in all.
+
+    bytes : of the measured rows, every column by its coder, and the plan's own; names : columns that it codes.
+    """
+
+    plan: mixing.MixingPlan
+    spent: dict[str, int]
+    bytes: int
+    names: frozenset[str]
 
 
 def _mixed(
-    plan: TablePlan, sample: Sequence[pa.Table], plain: Mapping[str, int], reason: str | None
-) -> tuple[Codec, int] | None:
-    """A codec that mixes, and its bytes on the measured rows with the mixing plan's own; None where nothing is left.
+    plan: TablePlan, sample: Sequence[pa.Table], plain: Mapping[str, int], names: Collection[str]
+) -> _Mixed | None:
+    """The mixing coder for those of the named columns that it makes smaller than plain coders; None where none is.
 
-    Columns that plain coders make as small stay plain: they are known to the others.
+    The others are known to it. A wide column that is lossy would not be: it stays with the mixing coder.
     """
     columns = symbol_columns(plan)
-    coded = [plan.columns[i].coder == "network" and plain[plan.columns[i].name] > LEAST_BYTES for i, _ in columns]
+    titles = [plan.columns[index].name for index, _ in columns]
+    coded = [title in names and plain[title] > LEAST_BYTES for title in titles]
     if sum(table.num_rows for table in sample) < MIXING_ROWS or not any(coded):
         return None
-    tables = [pipeline.symbol_codes(plan, encode_columns(plan, table).symbols) for table in sample]
+    blocks_ = [encode_columns(plan, table) for table in sample]
+    tables = [pipeline.symbol_codes(plan, block.symbols, block.wide) for block in blocks_]
+    measured = _first_rows(sample)
     domains = [domain for _, domain in columns]
     chosen = mixing.choose(
         np.concatenate(tables),
@@ -145,34 +170,62 @@ def _mixed(
         coded,
         np.cumsum([0, *(len(table) for table in tables[:-1])]).tolist(),
     )
-    spent = dict.fromkeys(range(len(columns)), 0)
-    measured = _first_rows(sample)
-    for table in tables[:measured]:
+    spent = dict.fromkeys(titles, 0)
+    for block, table in zip(blocks_[:measured], tables, strict=False):
         for place, size in mixing.encode_columns(chosen, table)[1].items():
-            spent[place] += size
-    kept = {m.column for m in chosen.models if spent[m.column] < plain[plan.columns[columns[m.column][0]].name]}
+            spent[titles[place]] += size
+        for name, size in stream_bytes(plan, block.streams).items():
+            spent[name] = spent.get(name, 0) + size  # exceptions and low bits
+    lossy = {title for title in titles if plan.columns[plan.index_of[title]].quantiser is not None}
+    kept = {
+        m.column
+        for m in chosen.models
+        if spent[titles[m.column]] < plain[titles[m.column]] or (domains[m.column].wide and titles[m.column] in lossy)
+    }
     if not kept:
         return None
     chosen = replace(chosen, models=tuple(model for model in chosen.models if model.column in kept))
-    names = {plan.columns[columns[place][0]].name for place in kept}
-    moved = _moved(plan, {c.name for c in plan.columns if c.coder == "network"} - names, reason or "nothing to learn")
-    codec = Codec(_moved(moved, names, None, "mixing"), None, reason, chosen)
-    total = sum(len(pipeline.encode_block(codec, table).residuals) for table in sample[:measured])
-    return codec, total + len(chosen.to_bytes())
+    coded_names = frozenset(titles[place] for place in kept)
+    total = sum(spent[name] if name in coded_names else size for name, size in plain.items())
+    return _Mixed(chosen, {name: spent[name] for name in coded_names}, total + len(chosen.to_bytes()), coded_names)
+
+
+def _settled(plan: TablePlan, wide: _Mixed | None) -> TablePlan:
+    """The plan with the wide columns that the mixing coder does not take under plain coders."""
+    names = frozenset() if wide is None else wide.names
+    left = {c.name for c in plan.columns if c.coder == "mixing"} - names
+    return _moved(plan, left, "a plain coder is smaller")
+
+
+def _alone(plan: TablePlan, reason: str) -> TablePlan:
+    """The plan of a table that plain coders store alone: nobody asks for the codes of numbers."""
+    columns = tuple(
+        replace(c, domain=None, code=None) if c.numbered else c
+        for c in (replace(c, reason=reason) if c.reason == "measured" else c for c in plan.columns)
+    )
+    return TablePlan(plan.schema, columns)
 
 
 def _without_network(
-    plain: Codec, mixed: tuple[Codec, int] | None, report: TrainingReport
+    plain: TablePlan, full: TablePlan, mixed: _Mixed | None, report: TrainingReport
 ) -> tuple[Codec, TrainingReport]:
-    """The smaller of plain and mixing coders."""
+    """The smaller of plain and mixing coders; `full` is the plan in which every column still has its codes."""
     if mixed is None:
-        return plain, report
-    codec, size = mixed
-    report = replace(report, mixing_bytes=size)
-    if size >= report.plain_bytes:
-        return plain, report
+        return Codec(plain, None, report.reason), report
+    report = replace(report, mixing_bytes=mixed.bytes)
+    if mixed.bytes >= report.plain_bytes:
+        return Codec(plain, None, report.reason), report
     reason = (report.reason or "").replace("plain coders give", "adaptive mixing gives")
-    return replace(codec, no_latents_reason=reason), replace(report, reason=reason)
+    left = {c.name for c in full.columns if c.coder in ("network", "mixing")} - mixed.names
+    plan = _moved(_moved(full, left, reason), set(mixed.names), None, "mixing")
+    return Codec(plan, None, reason, _numbered(mixed, full, plan)), replace(report, reason=reason)
+
+
+def _numbered(mixed: _Mixed, full: TablePlan, plan: TablePlan) -> mixing.MixingPlan:
+    """The mixing plan, found for the columns that have symbols in `full`, for those that have them in `plan`."""
+    place_of = {index: place for place, (index, _) in enumerate(symbol_columns(plan))}
+    places = {old: place_of[index] for old, (index, _) in enumerate(symbol_columns(full)) if index in place_of}
+    return mixed.plan.renumbered(places)
 
 
 def _hopeless(plan: TablePlan, rows: int, latents: Latents) -> str | None:
@@ -188,9 +241,10 @@ def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: in
     lengths = [len(block.symbols) for block in encoded]
     return SymbolTable(
         symbols=np.concatenate([block.symbols for block in encoded]),
-        codes=np.concatenate([block.codes for block in encoded]),
+        codes=np.concatenate([block.shown for block in encoded]),
         alphabets=tuple(symbol.alphabet for symbol in plan.symbols),
         coded=tuple(symbol.coded for symbol in plan.symbols),
+        context=tuple(position in plan.context_positions for position in range(len(plan.symbols))),
         heads=tuple(_head(plan.columns[index]) for index in plan.domain_columns),
         known=tuple(plan.columns[i].given or plan.columns[i].coder == "linear" for i in plan.domain_columns),
         block_starts=np.cumsum([0, *lengths[:-1]]).astype(np.int64)[np.array(lengths) > 0],
@@ -201,7 +255,7 @@ def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: in
 def _head(column: ColumnPlan) -> PreviewHead:
     domain = column.domain
     assert domain is not None
-    return PreviewHead(domain.levels, len(domain.specials) - 1, domain.radices, domain.ordinal)
+    return PreviewHead(domain.shown, len(domain.specials) - 1, domain.radices, domain.ordinal)
 
 
 def _first_rows(sample: Sequence[pa.Table]) -> int:
@@ -233,14 +287,19 @@ def _choice(column: ColumnPlan, network: int, plain: int) -> str:
 
 
 def _moved(
-    plan: TablePlan, names: set[str], reason: str | None, coder: Literal["plain", "mixing"] = "plain"
+    plan: TablePlan, names: Collection[str], reason: str | None, coder: Literal["plain", "mixing"] = "plain"
 ) -> TablePlan:
-    """The plan with these columns under another coder; their symbols stay where they are, plain ones as context."""
-    columns = tuple(
-        replace(column, coder=coder, reason=reason or column.reason) if column.name in names else column
-        for column in plan.columns
-    )
-    return TablePlan(plan.schema, columns)
+    """The plan with these columns under another coder; their symbols stay where they are, plain ones as context.
+
+    What plain coders store of a wide column are its values; where these are not exact it has no codes any more.
+    """
+    columns = list(plan.columns)
+    for index, column in enumerate(columns):
+        if column.name in names:
+            columns[index] = replace(column, coder=coder, reason=reason or column.reason)
+            if columns[index].numbered and column.quantiser is not None:
+                columns[index] = replace(columns[index], domain=None, code=None)
+    return TablePlan(plan.schema, tuple(columns))
 
 
 def _without(plan: TablePlan, group: ContextGroup) -> ContextGroup:

@@ -25,7 +25,9 @@ from ae_core.coder import blocks, rans
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.coder.weights import pack_tensors, unpack_tensors
 from ae_core.columns import (
+    Codes,
     Domain,
+    EncodedColumns,
     TablePlan,
     codes_to_digits,
     decode_columns,
@@ -33,6 +35,7 @@ from ae_core.columns import (
     digits_to_codes,
     encode_columns,
     given_symbols,
+    numbered_codes,
     preview_columns,
     side_streams,
 )
@@ -57,7 +60,7 @@ STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
 class Codec:
     """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere.
 
-    mixing : of the columns whose coder is "mixing", in a table that has no network.
+    mixing : of the columns whose coder is "mixing"; they are decoded last, and know what the network codes.
     """
 
     plan: TablePlan
@@ -128,11 +131,10 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
     encoded = encode_columns(codec.plan, table)
     spent = stream_bytes(codec.plan, encoded.streams)
     network = codec.network
+    streams = _mix(codec, encoded, spent)
     if network is None:
-        streams = _mix(codec, encoded.symbols, spent) | encoded.streams
-        return EncodedBlock(None, pack_streams(streams), spent, encoded.exceptions)
+        return EncodedBlock(None, pack_streams(streams | encoded.streams), spent, encoded.exceptions)
     z = encode_latents(network.encoder, encoded.symbols)
-    streams = {}
     for number, group in enumerate(network.groups):
         intervals = blocks.block_intervals(group.frozen, group_symbols(group, z, encoded.symbols))
         streams[f"g{number}"] = rans.encode(intervals.reshape(-1))
@@ -190,10 +192,13 @@ def decode_blocks(codec: Codec, stored: Sequence[StoredBlock], columns: Sequence
             blocks.decode_blocks(group.frozen, [_stream(some, f"g{number}") for some in streams], joined)
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
+    wide: list[dict[int, Codes]] = [{} for _ in stored]
     if codec.mixing is not None:
-        for known, some in zip(symbols, streams, strict=True):
-            _unmix(codec, _stream(some, MIXING), known, set(needed))
-    return [decode_columns(codec.plan, *known, columns) for known in zip(symbols, streams, strict=True)]
+        wide = [_unmix(codec, some, known, set(needed)) for known, some in zip(symbols, streams, strict=True)]
+    return [
+        decode_columns(codec.plan, known, some, columns, numbers)
+        for known, some, numbers in zip(symbols, streams, wide, strict=True)
+    ]
 
 
 def symbol_columns(plan: TablePlan) -> list[tuple[int, Domain]]:
@@ -201,33 +206,46 @@ def symbol_columns(plan: TablePlan) -> list[tuple[int, Domain]]:
     return [(index, domain) for index in plan.positions if (domain := plan.columns[index].domain) is not None]
 
 
-def symbol_codes(plan: TablePlan, symbols: np.ndarray) -> np.ndarray:
-    """Codes of these columns, int32 (rows, columns)."""
-    codes = [digits_to_codes(domain, symbols[:, plan.positions[index]]) for index, domain in symbol_columns(plan)]
-    return np.stack(codes, 1) if codes else np.zeros((len(symbols), 0), np.int32)
+def symbol_codes(plan: TablePlan, symbols: np.ndarray, wide: Mapping[int, Codes]) -> np.ndarray:
+    """Codes of these columns, int64 (rows, columns); those of wide columns that are not there are 0."""
+    codes = np.zeros((len(symbols), len(symbol_columns(plan))), np.int64)
+    for place, (index, domain) in enumerate(symbol_columns(plan)):
+        if not domain.wide:
+            codes[:, place] = digits_to_codes(domain, symbols[:, plan.positions[index]])
+        elif index in wide:
+            codes[:, place] = wide[index]
+    return codes
 
 
-def _mix(codec: Codec, symbols: np.ndarray, spent: dict[str, int]) -> dict[str, bytes]:
+def _mix(codec: Codec, encoded: EncodedColumns, spent: dict[str, int]) -> dict[str, bytes]:
     """The mixing coder's stream of a block, its bytes added to what columns spent."""
     if codec.mixing is None:
         return {}
-    data, sizes = mixing.encode_columns(codec.mixing, symbol_codes(codec.plan, symbols))
+    codes = symbol_codes(codec.plan, encoded.symbols, encoded.wide)
+    data, sizes = mixing.encode_columns(codec.mixing, codes)
     columns = symbol_columns(codec.plan)
     for place, size in sizes.items():
         spent[codec.plan.columns[columns[place][0]].name] += size
     return {MIXING: data}
 
 
-def _unmix(codec: Codec, data: bytes, symbols: np.ndarray, needed: set[int]) -> None:
-    """Fill in the symbols of the mixing coder's columns, as far as those needed."""
+def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, needed: set[int]) -> dict[int, Codes]:
+    """Fill in the symbols of the mixing coder's columns, as far as those needed; the codes of the wide ones."""
     assert codec.mixing is not None
     plan = codec.plan
     columns = symbol_columns(plan)
-    wanted = {place for place, (index, _) in enumerate(columns) if not needed.isdisjoint(plan.positions[index])}
-    codes = mixing.decode_block(codec.mixing, data, len(symbols), symbol_codes(plan, symbols), wanted)
-    for place in wanted:
-        index, domain = columns[place]
-        symbols[:, plan.positions[index]] = codes_to_digits(domain, codes[:, place])
+    coded = {model.column for model in codec.mixing.models}
+    wanted = {place for place, (index, _) in enumerate(columns) if not needed.isdisjoint(plan.positions[index])} & coded
+    wide: dict[int, Codes] = {}
+    if wanted:
+        known = symbol_codes(plan, symbols, numbered_codes(plan, streams, len(symbols)))
+        codes = mixing.decode_block(codec.mixing, _stream(streams, MIXING), len(symbols), known, wanted)
+        for place in wanted:
+            index, domain = columns[place]
+            symbols[:, plan.positions[index]] = codes_to_digits(domain, codes[:, place])
+            if domain.wide:
+                wide[index] = codes[:, place]
+    return wide
 
 
 def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
@@ -350,7 +368,7 @@ def _check_fit(plan: TablePlan, network: Network) -> None:
         and network.preview.levels == levels == network.prior.alphabets
         and all(network.prior.coded)
         and len(network.preview.heads) == len(plan.domain_columns)
-        and sorted(p for group in network.groups for p in group.positions) == list(range(len(alphabets)))
+        and sorted(p for group in network.groups for p in group.positions) == list(plan.context_positions)
     )
     for group in network.groups if fits else ():
         symbols = [plan.symbols[p] for p in group.positions]
@@ -358,20 +376,26 @@ def _check_fit(plan: TablePlan, network: Network) -> None:
         fits &= group.frozen.coded == (*(False for _ in levels), *(symbol.coded for symbol in symbols))
     for head, index in zip(network.preview.heads, plan.domain_columns, strict=False):
         domain = plan.columns[index].domain
-        fits &= domain is not None and (head.levels, head.specials) == (domain.levels, len(domain.specials) - 1)
+        fits &= domain is not None and (head.levels, head.specials) == (domain.shown, len(domain.specials) - 1)
     if not fits:
         raise Corrupt("model: its network does not fit its column plan: verify the archive")
 
 
 def _check_mixing(plan: TablePlan, network: Network | None, mixed: mixing.MixingPlan | None) -> None:
-    """Raises Corrupt where the mixing coder is not one for this plan's columns."""
+    """Raises Corrupt where the mixing coder is not one for this plan's columns.
+
+    A network's context models never see what the mixing coder codes after them.
+    """
     columns = symbol_columns(plan)
     coded = {place for place, (index, _) in enumerate(columns) if plan.columns[index].coder == "mixing"}
     fits = not coded
     if mixed is not None:
-        fits = network is None and {model.column for model in mixed.models} == coded
+        fits = {model.column for model in mixed.models} == coded
         fits &= mixed.levels == tuple(domain.levels for _, domain in columns)
         fits &= mixed.sizes == tuple(domain.size for _, domain in columns)
+    if network is not None:
+        seen = {p for group in network.groups for p in group.positions}
+        fits &= all(seen.isdisjoint(plan.positions[columns[place][0]]) for place in coded)
     if not fits:
         raise Corrupt("model: its mixing coder does not fit its column plan: verify the archive")
 

@@ -1,7 +1,7 @@
 """Columns <-> symbols: which coder each column gets, its codes, and the exact check of every bound."""
 
 from ae_core.columns.check import cells_within, check_block
-from ae_core.columns.domain import Domain, codes_to_digits, digits_to_codes
+from ae_core.columns.domain import Codes, Domain, codes_to_digits, digits_to_codes
 from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
 from ae_core.columns.preview import preview_columns, side_streams
 from ae_core.columns.profile import build_plan
@@ -11,9 +11,11 @@ from ae_core.columns.table import (
     dependencies,
     encode_columns,
     given_symbols,
+    numbered_codes,
 )
 
 __all__ = [
+    "Codes",
     "ColumnPlan",
     "Domain",
     "EncodedColumns",
@@ -28,6 +30,7 @@ __all__ = [
     "digits_to_codes",
     "encode_columns",
     "given_symbols",
+    "numbered_codes",
     "preview_columns",
     "side_streams",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -30,6 +31,8 @@ from ae_core.policy import Bound
 _MANTISSA = {2: 10, 4: 23, 8: 52}
 _DIGITS = 6
 _SENSITIVE_LEVELS = 2**45
+_LISTED = 16  # a value that is listed in the model has to come as often as this in the sample
+_WIDE_BITS = 43
 
 
 def plan_column(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
@@ -115,13 +118,22 @@ def _fit_floats(cells: npt.NDArray[Any], bound: Bound) -> tuple[Quantiser, bool]
     if places is not None:
         decimal = _float_decimal(cells, places, bound)
         if decimal.limit is None:
-            return decimal, True
+            return _denser(cells, decimal), True
     if bound.value is None:
         return exact
     grid = _float_grid(cells, bound.value)
     if places is not None and (grid is None or decimal.grid.levels * 9 <= (grid.top + 1) * 10):
         return decimal, False
     return (grid, False) if grid is not None else exact
+
+
+def _denser(cells: npt.NDArray[Any], decimal: FloatDecimal) -> Quantiser:
+    """The decimals, or the floats' own bits where these have fewer steps between the least and the greatest cell."""
+    if decimal.grid.levels <= MAX_LEVELS:
+        return decimal
+    bits = FloatBits(0, decimal.width)
+    levels, ok = bits.quantise(cells)
+    return bits if ok.all() and int(levels.max()) - int(levels.min()) < decimal.grid.levels else decimal
 
 
 def _decimal_places(cells: npt.NDArray[Any]) -> int | None:
@@ -193,15 +205,74 @@ def _with_domain(
     seen = np.unique(levels[ok])
     span = int(seen[-1]) - int(seen[0]) + 1 if len(seen) else 0
     dense = span <= max(64, 2 * len(seen)) and span <= max(MAX_LEVELS if span <= len(array) else 256, 1)
-    if not dense and len(seen) > max(16, min(len(array) // 4, MAX_LEVELS)):
-        return base
-    count = span if dense else len(seen)
+    specials = _specials(array, cells, valid)
+    listed = not dense and len(seen) <= max(16, min(len(array) // _LISTED, MAX_LEVELS))
+    count = len(seen) if listed else span
     if count > MAX_LEVELS:
-        return base
-    code = NumberCode(quantiser, int(seen[0]) if len(seen) else 0, None if dense else seen)
-    domain = make_domain(count, True, _specials(array, cells, valid))
+        return _wide(base, quantiser, seen, specials, legal_range(array.type) if kind_of(array.type) == "int" else None)
+    code = NumberCode(quantiser, int(seen[0]) if len(seen) else 0, seen if listed else None)
+    domain = make_domain(count, True, specials)
     reason = f"{len(seen)} values" if base.bound.exact else f"{count} levels of {base.bound}"
     return ColumnPlan(base.name, base.type, base.bound, "network", reason, domain, code, base.quantiser)
+
+
+def _wide(
+    base: ColumnPlan, quantiser: Quantiser, seen: Ints, specials: tuple[str, ...], legal: tuple[int, int] | None
+) -> ColumnPlan:
+    """The column with numbers for codes, and room beyond the sample's values: later partitions will need it."""
+    low, high = int(seen[0]), int(seen[-1])
+    room = high - low
+    if isinstance(quantiser, IntGrid):
+        quantiser, moved = _roomier(quantiser, room, legal or (-(2**62), 2**62))
+    elif isinstance(quantiser, FloatDecimal):
+        grid, moved = _roomier(quantiser.grid, room, (-(2**52), 2**52))
+        quantiser = replace(quantiser, grid=grid)
+    else:
+        moved = 0
+    low, high = low + moved, high + moved
+    least, most = _level_range(quantiser)
+    first, last = max(low - room, least), min(high + room, most)
+    shift = max(_common_zeros(seen), (last - first).bit_length() - _WIDE_BITS, 0)
+    first -= (first - low) % (1 << shift)  # so that the sample's common low bits are 0
+    levels = ((last - first) >> shift) + 1
+    if first < least or levels <= MAX_LEVELS:
+        return base
+    reason = "numbers" if base.bound.exact else f"numbers within {base.bound}"
+    code = NumberCode(quantiser, first, None, shift)
+    stored = base.quantiser if base.quantiser is None else quantiser
+    return replace(
+        base, coder="mixing", reason=reason, domain=make_domain(levels, True, specials), code=code, quantiser=stored
+    )
+
+
+def _roomier(grid: IntGrid, levels: int, legal: tuple[int, int]) -> tuple[IntGrid, int]:
+    """The grid with as many levels more on either side as the type holds, and how many on the lower."""
+    below = max(0, min(levels, (grid.lo - max(legal[0], -(2**63) + grid.step)) // grid.step))
+    above = max(0, min(levels, (min(legal[1], 2**63 - grid.step) - grid.hi) // grid.step))
+    return replace(grid, lo=grid.lo - below * grid.step, hi=grid.hi + above * grid.step), below
+
+
+def _common_zeros(seen: Ints) -> int:
+    """Low bits that all levels share with the least one."""
+    differ = int(np.bitwise_or.reduce(seen - seen[0]))
+    return (differ & -differ).bit_length() - 1 if differ else 0
+
+
+def _level_range(quantiser: Quantiser) -> tuple[int, int]:
+    """The levels that a quantiser can rebuild."""
+    if isinstance(quantiser, IntGrid):
+        return 0, quantiser.levels - 1
+    if isinstance(quantiser, FloatDecimal):
+        return 0, quantiser.grid.levels - 1
+    if isinstance(quantiser, FloatGrid):
+        return quantiser.bottom, quantiser.top
+    if isinstance(quantiser, IntBits):
+        return quantiser.lo, quantiser.hi
+    if isinstance(quantiser, FloatBits):
+        exponents = {2: 5, 4: 8, 8: 11}[quantiser.width]
+        top = (((1 << exponents) - 1) << _MANTISSA[quantiser.width]) - 1
+        return -(top >> quantiser.drop), top >> quantiser.drop
+    return -(2**63), 2**63 - 1
 
 
 def _specials(array: pa.Array, cells: npt.NDArray[Any], valid: Mask | None) -> tuple[str, ...]:

@@ -27,12 +27,15 @@ from ae_core.columns.storage import (
     write_ints,
 )
 
-Codes = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.integer[Any]]  # int32, of wide domains int64
 Symbols = npt.NDArray[np.uint16]
 
 SPECIALS = ("null", "nan", "+inf", "-inf", "-0", "escape")
 MAX_ALPHABET = 256
 MAX_LEVELS = (MAX_ALPHABET - len(SPECIALS)) * MAX_ALPHABET
+WIDE_LEVELS = 1 << 44
+SHOWN_LEVELS = 1 << 13
+COARSE_LEVELS = 64
 _FLOAT_SPECIALS = {"nan": np.nan, "+inf": np.inf, "-inf": -np.inf, "-0": -0.0}
 
 
@@ -42,6 +45,8 @@ class Domain:
 
     levels : number of value codes; ordinal : codes are in order of value; specials : subset of SPECIALS in their order,
     codes levels, levels + 1, …; radices : sizes of the digits of a value code, high digit first.
+    A *wide* domain has too many values for digits: the mixing coder codes its cells as numbers, the encoder sees them
+    in 64 coarse classes (its one digit), and previews show them in 8192 steps.
     """
 
     levels: int
@@ -53,6 +58,16 @@ class Domain:
     def size(self) -> int:
         """Number of codes, specials included."""
         return self.levels + len(self.specials)
+
+    @property
+    def wide(self) -> bool:
+        """True where codes are numbers and their digit tells them coarsely."""
+        return self.levels > MAX_LEVELS
+
+    @property
+    def shown(self) -> int:
+        """Value codes of a preview."""
+        return SHOWN_LEVELS if self.wide else self.levels
 
     def code_of(self, special: str) -> int:
         """The code of a special, -1 where the domain lacks it."""
@@ -70,7 +85,9 @@ class Domain:
 
 
 def make_domain(levels: int, ordinal: bool, specials: tuple[str, ...]) -> Domain:
-    """A domain with one digit where the alphabet allows it, else two; levels <= MAX_LEVELS."""
+    """A domain with one digit where the alphabet allows it, else two; one coarse digit where it is wide."""
+    if levels > MAX_LEVELS:
+        return Domain(levels, ordinal, specials, (COARSE_LEVELS,))
     if levels + len(specials) <= MAX_ALPHABET:
         return Domain(levels, ordinal, specials, (levels,))
     low = max(64, -(-levels // (MAX_ALPHABET - len(specials))))
@@ -79,6 +96,8 @@ def make_domain(levels: int, ordinal: bool, specials: tuple[str, ...]) -> Domain
 
 def codes_to_digits(domain: Domain, codes: Codes) -> Symbols:
     """(rows, digits) symbols; a special is its number on the high digit and 0 below."""
+    if domain.wide:
+        return _scaled(domain, codes, COARSE_LEVELS, codes * COARSE_LEVELS // domain.levels).astype(np.uint16)[:, None]
     if len(domain.radices) == 1:
         return codes.astype(np.uint16)[:, None]
     high, low = domain.radices
@@ -87,6 +106,27 @@ def codes_to_digits(domain: Domain, codes: Codes) -> Symbols:
     digits[:, 0] = np.where(special, codes - domain.levels + high, codes // low)
     digits[:, 1] = np.where(special, 0, codes % low)
     return digits
+
+
+def shown_codes(domain: Domain, codes: Codes) -> npt.NDArray[np.int32]:
+    """What a preview may say of codes: themselves, or of a wide domain the nearest of 8192 steps."""
+    if not domain.wide:
+        return codes.astype(np.int32, copy=False)
+    top = domain.levels - 1
+    return _scaled(domain, codes, SHOWN_LEVELS, (codes * (SHOWN_LEVELS - 1) + top // 2) // top).astype(np.int32)
+
+
+def codes_of_shown(domain: Domain, shown: npt.NDArray[np.int32]) -> Codes:
+    """Codes of what a preview says, an escape at most."""
+    if not domain.wide:
+        return np.clip(shown, 0, domain.escape).astype(np.int32)
+    steps = np.clip(shown, 0, SHOWN_LEVELS + len(domain.specials) - 1).astype(np.int64)
+    values = (steps * (domain.levels - 1) + (SHOWN_LEVELS - 1) // 2) // (SHOWN_LEVELS - 1)
+    return np.where(steps < SHOWN_LEVELS, values, steps - SHOWN_LEVELS + domain.levels)
+
+
+def _scaled(domain: Domain, codes: Codes, levels: int, values: Codes) -> Codes:
+    return np.where(codes < domain.levels, values, codes - domain.levels + levels)
 
 
 def digits_to_codes(domain: Domain, digits: Symbols) -> Codes:
@@ -106,7 +146,7 @@ class ValueCode(Protocol):
     def encode(self, array: pa.Array, domain: Domain) -> Codes:
         """Codes of cells; cells that the domain lacks get `domain.escape`."""
 
-    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType) -> pa.Array:
+    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType, low: Ints | None = None) -> pa.Array:
         """Cells of codes; escapes come back as null."""
 
     def values(self, domain: Domain, kind: pa.DataType) -> pa.Array:
@@ -117,12 +157,14 @@ class ValueCode(Protocol):
 class NumberCode:
     """Quantiser levels as codes: all levels from `first` on, or only the listed ones.
 
-    listed : increasing levels (int64), or None where code = level - first.
+    listed : increasing levels (int64), or None where code = (level - first) >> shift; shift : low bits that a wide
+    column stores apart.
     """
 
     quantiser: Quantiser
     first: int
     listed: Ints | None
+    shift: int = 0
 
     def encode(self, array: pa.Array, domain: Domain) -> Codes:
         """Codes of a numeric array, each value checked against the bound by its quantiser."""
@@ -143,7 +185,7 @@ class NumberCode:
 
     def _number(self, levels: Ints, ok: Mask, domain: Domain) -> Codes:
         if self.listed is None:
-            place = levels - np.int64(self.first)
+            place = (levels - np.int64(self.first)) >> np.int64(self.shift)
             known = ok & (place >= 0) & (place < domain.levels)
         elif self._table is not None:
             base = levels - self.listed[0]
@@ -153,7 +195,15 @@ class NumberCode:
         else:
             place = np.minimum(np.searchsorted(self.listed, levels), domain.levels - 1)
             known = ok & (self.listed[place] == levels)
-        return np.where(known, place, domain.escape).astype(np.int32)
+        return np.where(known, place, domain.escape).astype(np.int64 if domain.wide else np.int32)
+
+    def low_bits(self, array: pa.Array, codes: Codes, domain: Domain) -> Ints:
+        """What the codes of a wide column leave out, of its cells that have a value code."""
+        valid = valid_mask(array)
+        is_float = kind_of(array.type) == "float"
+        cells = read_floats(array, valid) if is_float else read_ints(array, valid)[0]
+        low = self.quantiser.quantise(cells)[0] - np.int64(self.first)
+        return low[codes < domain.levels] & np.int64((1 << self.shift) - 1)
 
     @cached_property
     def _table(self) -> Ints | None:
@@ -172,8 +222,13 @@ class NumberCode:
             return self.listed
         return np.arange(domain.levels, dtype=np.int64) + np.int64(self.first)
 
-    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType) -> pa.Array:
-        """Cells of codes by one table; nulls and escapes come back as null."""
+    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType, low: Ints | None = None) -> pa.Array:
+        """Cells of codes; nulls and escapes come back as null.
+
+        low : the low bits of cells that have a value code, in their order; the middle of what they may be if None.
+        """
+        if domain.wide:
+            return self._decode_wide(codes, domain, kind, low)
         table = np.zeros(domain.size, self._cells(domain, kind).dtype)
         table[: domain.levels] = self._cells(domain, kind)
         for name, value in _FLOAT_SPECIALS.items():
@@ -182,6 +237,19 @@ class NumberCode:
         absent = (codes == domain.escape) | (codes == domain.code_of("null"))
         valid = ~absent if absent.any() else None
         return _write(kind, table[codes], valid)
+
+    def _decode_wide(self, codes: Codes, domain: Domain, kind: pa.DataType, low: Ints | None) -> pa.Array:
+        value = codes < domain.levels
+        levels = np.zeros(len(codes), np.int64)
+        levels[value] = codes[value] << np.int64(self.shift)
+        if self.shift:
+            levels[value] += np.int64(1 << (self.shift - 1)) if low is None else low
+        cells = self.quantiser.rebuild(levels + np.int64(self.first))
+        for name, special in _FLOAT_SPECIALS.items():
+            if name in domain.specials:
+                cells[codes == domain.code_of(name)] = special
+        absent = (codes == domain.escape) | (codes == domain.code_of("null"))
+        return _write(kind, cells, ~absent if absent.any() else None)
 
     def _cells(self, domain: Domain, kind: pa.DataType) -> npt.NDArray[Any]:
         cached = self.__dict__.get("_cell_table")
@@ -231,7 +299,7 @@ class TextCode:
             codes[~valid] = domain.code_of("null") if "null" in domain.specials else domain.escape
         return codes
 
-    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType) -> pa.Array:
+    def decode(self, codes: Codes, domain: Domain, kind: pa.DataType, low: Ints | None = None) -> pa.Array:
         """Words of codes; nulls and escapes come back as null."""
         absent = codes >= domain.levels
         index = pa.array(np.where(absent, 0, codes), mask=absent if absent.any() else None)

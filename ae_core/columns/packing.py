@@ -144,7 +144,7 @@ def pack_ints(values: npt.NDArray[Any]) -> bytes:
         return best
     found = _smallest_array(cells)
     words, places = np.unique(cells, return_inverse=True)
-    if 4 * len(words) <= 3 * len(cells) and high - low > 2 * len(words):
+    if 10 * len(words) <= 9 * len(cells) and high - low > 2 * len(words):
         listed = join_parts([_smallest_array(np.diff(words, prepend=np.int64(0))), _smallest_array(places)])
         found = min(found, bytes([_WORDS]) + write_varint(len(words)) + listed, key=len)
     return min([found, *([best] if best else [])], key=len)

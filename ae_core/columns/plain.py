@@ -129,7 +129,7 @@ def _pack_floats(array: pa.Array) -> bytes:
         packed = _pack_pco(cells)
         rivals.append(bytes([_FLOATS]) + join_parts([_pack_valid(valid), packed]))
         words, places = np.unique(bits, return_inverse=True)
-        if 4 * len(words) <= 3 * len(bits):
+        if 10 * len(words) <= 9 * len(bits):
             listed = [
                 _pack_valid(valid),
                 write_varint(len(words)),
@@ -181,7 +181,7 @@ def _pack_text(array: pa.Array) -> bytes:
         return own
     rivals = [own, _pack_arrow(array)]
     words = cells.unique()
-    if 4 * len(words) <= 3 * len(cells):
+    if 10 * len(words) <= 9 * len(cells):
         words = words.take(pc.sort_indices(words))
         places = np.asarray(pc.index_in(cells, value_set=words), np.int64)
         head = [_pack_valid(valid), write_varint(len(words)), pack_words(words), pack_ints(places)]

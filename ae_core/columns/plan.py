@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup, linear_from_json, linear_to_json, lookup_from_json, lookup_to_json
-from ae_core.columns.domain import MAX_LEVELS, SPECIALS, Domain, NumberCode, TextCode, ValueCode, make_domain
+from ae_core.columns.domain import SPECIALS, WIDE_LEVELS, Domain, NumberCode, TextCode, ValueCode, make_domain
 from ae_core.columns.numeric import (
     FloatBits,
     FloatDecimal,
@@ -53,8 +53,8 @@ class ColumnPlan:
 
     reason : one phrase for people; domain and code : present where cells have codes; quantiser : how a lossy plain
     column is rounded; derived : the relation of a lookup or linear column.
-    A plain column with a domain is *given*: stored plainly, and its symbols are context for the network or the mixing
-    coder, one of which codes the columns that name it.
+    A plain column with a domain is *given*: stored plainly, its codes if they are few and else its values, and known
+    to the network or the mixing coder, one of which codes the columns that name it.
     """
 
     name: str
@@ -70,17 +70,25 @@ class ColumnPlan:
     @property
     def given(self) -> bool:
         """True where a plain coder stores the codes and the network sees them as context."""
-        return self.coder == "plain" and self.domain is not None
+        return self.coder == "plain" and self.domain is not None and not self.domain.wide
+
+    @property
+    def numbered(self) -> bool:
+        """True where a plain coder stores the values, and their codes are known to the mixing coder."""
+        return self.coder == "plain" and self.domain is not None and self.domain.wide
 
     @property
     def has_symbols(self) -> bool:
         """True where the column takes part in the rows of symbols."""
-        return self.given or self.coder in ("network", "mixing")
+        return self.domain is not None and self.coder in ("network", "mixing", "plain")
 
 
 @dataclass(frozen=True)
 class SymbolColumn:
-    """One position of a row of symbols."""
+    """One position of a row of symbols.
+
+    coarse : it tells the encoder roughly what a wide column holds; no context model sees it.
+    """
 
     column: int
     digit: int
@@ -88,6 +96,7 @@ class SymbolColumn:
     ordinal: bool
     coded: bool
     name: str
+    coarse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +115,8 @@ class TablePlan:
                 continue
             for digit, alphabet in enumerate(column.domain.alphabets):
                 name = column.name if len(column.domain.radices) == 1 else f"{column.name}.{digit}"
-                listed.append(
-                    SymbolColumn(index, digit, alphabet, column.domain.ordinal, column.coder == "network", name)
-                )
+                coded, coarse = column.coder == "network", column.domain.wide
+                listed.append(SymbolColumn(index, digit, alphabet, column.domain.ordinal, coded, name, coarse))
         return tuple(listed)
 
     @cached_property
@@ -123,6 +131,16 @@ class TablePlan:
     def domain_columns(self) -> tuple[int, ...]:
         """Indices of the columns that have codes: the columns of `codes` arrays."""
         return tuple(index for index, column in enumerate(self.columns) if column.domain is not None)
+
+    @cached_property
+    def context_positions(self) -> tuple[int, ...]:
+        """Positions that context models see: neither coarse ones nor those of the mixing coder, which comes last."""
+        return tuple(p for p, s in enumerate(self.symbols) if not s.coarse and self.columns[s.column].coder != "mixing")
+
+    @cached_property
+    def wide_columns(self) -> tuple[int, ...]:
+        """Indices of the columns whose symbols tell them coarsely."""
+        return tuple(i for i in self.positions if (d := self.columns[i].domain) is not None and d.wide)
 
     @cached_property
     def index_of(self) -> Mapping[str, int]:
@@ -201,6 +219,8 @@ def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
         record["domain"] = [column.domain.levels, column.domain.ordinal, list(column.domain.specials)]
     if isinstance(column.code, NumberCode):
         record["code"] = {"first": column.code.first}
+        if column.code.shift:
+            record["code"]["shift"] = column.code.shift
         if column.code.quantiser != column.quantiser:
             record["code"]["quantiser"] = quantiser_to_json(column.code.quantiser)
         if column.code.listed is not None:
@@ -249,7 +269,7 @@ def _read_code(
     quantiser = quantiser_from_json(number["quantiser"]) if "quantiser" in number else shared
     if quantiser is None:
         raise Corrupt("column plan: numbers without a quantiser: verify the archive")
-    return NumberCode(quantiser, number["first"], listed)
+    return NumberCode(quantiser, number["first"], listed, number.get("shift", 0))
 
 
 def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None:
@@ -260,7 +280,12 @@ def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None
     )
     if column.domain is not None:
         specials = [special for special in SPECIALS if special in column.domain.specials]
-        sound &= 0 <= column.domain.levels <= MAX_LEVELS and specials == list(column.domain.specials)
+        sound &= 0 <= column.domain.levels <= WIDE_LEVELS and specials == list(column.domain.specials)
+        number = isinstance(column.code, NumberCode)
+        if column.domain.wide:
+            sound &= number and column.code.listed is None and column.coder in ("mixing", "linear", "plain")  # type: ignore[union-attr]
+            sound &= column.domain.ordinal and (not column.numbered or column.quantiser is None)
+        sound &= not number or 0 <= column.code.shift <= (40 if column.domain.wide else 0)  # type: ignore[union-attr]
         sound &= specials[-1:] == ["escape"] and isinstance(column.code, TextCode) == (kind == "bytes")
     for quantiser in (column.quantiser, column.code.quantiser if isinstance(column.code, NumberCode) else None):
         floats = isinstance(quantiser, FloatBits | FloatDecimal | FloatGrid)
@@ -271,7 +296,10 @@ def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None
     if isinstance(derived, Lookup):
         keys = [columns[key] for key in derived.keys if 0 <= key < len(columns)]
         sound &= column.domain is not None and tuple(key.domain.size for key in keys if key.domain) == derived.sizes
-        sound &= all(key.has_symbols for key in keys) and len(keys) == len(derived.keys) <= 3
+        sound &= (
+            all(key.has_symbols and key.domain is not None and not key.domain.wide for key in keys)
+            and len(keys) == len(derived.keys) <= 3
+        )
         room = math.prod(derived.sizes)
         sound &= room < 2**62 and len(derived.places) > 0 and bool((np.diff(derived.places) > 0).all())
         sound &= int(derived.places[0]) >= 0 and int(derived.places[-1]) < room
@@ -297,5 +325,5 @@ def _try_values(column: ColumnPlan) -> None:
             raise Corrupt(f"column plan: {column.name!r} drops impossible bits: verify the archive")
         if quantiser is not None:
             quantiser.rebuild(np.zeros(1, np.int64))
-    if column.domain is not None and column.code is not None:
+    if column.domain is not None and column.code is not None and not column.domain.wide:
         column.code.values(column.domain, working_type(column.type))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup
-from ae_core.columns.domain import Codes
+from ae_core.columns.domain import Codes, codes_of_shown
 from ae_core.columns.plan import TablePlan
 from ae_core.columns.storage import int_dtype, legal_range, working_type
 from ae_core.columns.table import Block, given_codes, restore
@@ -51,7 +51,7 @@ class _PreviewBlock(Block):
     """A block whose codes are guesses."""
 
     def __init__(self, plan: TablePlan, guesses: npt.NDArray[np.int32], streams: Mapping[str, bytes]) -> None:
-        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams)
+        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams, {})
         self._guesses = {index: guesses[:, place] for place, index in enumerate(plan.domain_columns)}
 
     def make_codes(self, index: int) -> Codes:
@@ -61,7 +61,7 @@ class _PreviewBlock(Block):
             return given_codes(column, self.streams[f"{index}:given"], self.rows)
         if isinstance(column.derived, Lookup) and not column.derived.keys:
             return column.derived.predict([], self.rows)
-        return np.clip(self._guesses[index], 0, column.domain.escape).astype(np.int32)
+        return codes_of_shown(column.domain, self._guesses[index])
 
     def make_array(self, index: int) -> pa.Array:
         column = self.plan.columns[index]

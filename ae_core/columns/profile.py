@@ -75,6 +75,8 @@ def _settle(column: ColumnPlan, codes: Codes | None, starts: np.ndarray, is_key:
     if not changed.any():
         constant = Lookup((), (), np.zeros(1, np.int64), codes[:1].astype(np.int64))
         return replace(column, coder="lookup", derived=constant, reason="constant")
+    if column.domain is not None and column.domain.wide:
+        return column
     changed[starts[starts < len(codes)]] = False
     if is_key or int(changed.sum()) * _ROWS_PER_CHANGE <= len(codes):
         return replace(column, coder="plain", reason="changes seldom: stored as runs, known to the network")

@@ -160,6 +160,10 @@ def _can_sum(column: ColumnPlan, kind: pa.DataType) -> bool:
     return whole and column.quantiser is None and not column.bound.sensitive and column.derived is None
 
 
+def _wide(column: ColumnPlan) -> bool:
+    return column.domain is not None and column.domain.wide
+
+
 def _size(column: ColumnPlan) -> int:
     return column.domain.size if column.domain is not None else 1 << 62
 
@@ -280,7 +284,7 @@ def find_lookups(columns: list[ColumnPlan], codes: Sequence[Codes | None], locke
     for index in sorted(targets, key=lambda i: (-_size(columns[i]), -i)):
         if index in locked:
             continue
-        others = [i for i, column in enumerate(columns) if i != index and column.has_symbols]
+        others = [i for i, column in enumerate(columns) if i != index and column.has_symbols and not _wide(column)]
         depth = 3 if len(columns) <= _DEEP else 1
         found = _find_lookup(index, _nearest(index, others, _PARTNERS), columns, codes, depth)
         if found is None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup, pack_misses, unpack_misses
-from ae_core.columns.domain import Codes, Symbols, codes_to_digits, digits_to_codes
+from ae_core.columns.domain import Codes, NumberCode, Symbols, codes_to_digits, digits_to_codes, shown_codes
 from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_ints
 from ae_core.columns.plain import pack_array, unpack_array
 from ae_core.columns.plan import ColumnPlan, TablePlan
@@ -36,15 +36,16 @@ _PLAIN, _REST = range(2)
 class EncodedColumns:
     """One block.
 
-    symbols : uint16 (rows, symbol positions); streams : everything but the network-coded symbols, by name
-    ("3:exceptions"); codes : int32 (rows, domain columns); exceptions : cells of a column, by name, that are stored
-    with their exact value beside the code.
+    symbols : uint16 (rows, symbol positions); streams : everything but what network and mixing coder code, by name
+    ("3:exceptions"); shown : int32 (rows, domain columns), the codes as previews tell them; exceptions : cells of a
+    column, by name, that are stored with their exact value beside the code; wide : codes of the wide columns, by index.
     """
 
     symbols: Symbols
     streams: dict[str, bytes]
-    codes: npt.NDArray[np.int32]
+    shown: npt.NDArray[np.int32]
     exceptions: dict[str, int]
+    wide: dict[int, Codes]
 
 
 def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
@@ -71,8 +72,11 @@ def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
         symbols[:, places] = codes_to_digits(domain, codes[index])
     table = np.zeros((rows, len(plan.domain_columns)), np.int32)
     for place, index in enumerate(plan.domain_columns):
-        table[:, place] = codes[index]
-    return EncodedColumns(symbols, streams, table, exceptions)
+        domain = plan.columns[index].domain
+        assert domain is not None
+        table[:, place] = shown_codes(domain, codes[index])
+    wide = {index: codes[index] for index in plan.wide_columns}
+    return EncodedColumns(symbols, streams, table, exceptions, wide)
 
 
 def _working(column: pa.ChunkedArray) -> pa.Array:
@@ -93,7 +97,7 @@ def _encode_streams(
         inputs = [_storage(arrays[key]) for key in column.derived.inputs]
         streams[f"{index}:rest"] = _pack_rest(column.derived, array, inputs)
         return 0
-    if column.domain is None:
+    if column.domain is None or column.numbered:
         streams[f"{index}:plain"], exceptions = _pack_plain(column, array)
         return exceptions
     if isinstance(column.derived, Lookup):
@@ -102,6 +106,8 @@ def _encode_streams(
             streams[f"{index}:misses"] = misses
     elif column.given:
         streams[f"{index}:given"] = pack_ints(codes[index])
+    if isinstance(column.code, NumberCode) and column.code.shift and column.has_symbols:
+        streams[f"{index}:low"] = pack_ints(column.code.low_bits(array, codes[index], column.domain))
     escaped = codes[index] == column.domain.escape
     if escaped.any():
         streams[f"{index}:exceptions"] = pack_array(array.filter(pa.array(escaped)))
@@ -189,6 +195,17 @@ def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> S
     return symbols
 
 
+def numbered_codes(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> dict[int, Codes]:
+    """Codes of the columns that are stored as values and known to the mixing coder by their numbers, by index."""
+    block = Block(plan, np.zeros((rows, len(plan.symbols)), np.uint16), streams, {})
+    found = {}
+    for index in plan.wide_columns:
+        column = plan.columns[index]
+        if column.numbered and column.code is not None and column.domain is not None:
+            found[index] = column.code.encode(block.array(index), column.domain)
+    return found
+
+
 def given_codes(column: ColumnPlan, data: bytes, rows: int) -> Codes:
     """The codes that a given column's stream holds; raises Corrupt where they are not of its domain."""
     assert column.domain is not None
@@ -206,7 +223,11 @@ def _stream(plan: TablePlan, streams: Mapping[str, bytes], index: int, part: str
 
 
 def decode_columns(
-    plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes], columns: Sequence[str] | None = None
+    plan: TablePlan,
+    symbols: Symbols,
+    streams: Mapping[str, bytes],
+    columns: Sequence[str] | None = None,
+    wide: Mapping[int, Codes] | None = None,
 ) -> pa.Table:
     """The rebuilt block: all columns, or those asked for, in the order of the schema.
 
@@ -214,9 +235,10 @@ def decode_columns(
     ----------
     symbols : uint16 (rows, symbol positions), the given ones included; positions that `dependencies` does not
         name may hold anything.
+    wide : codes of the wide columns that are wanted, by index.
     """
     wanted = _indices(plan, columns)
-    block = Block(plan, symbols, streams)
+    block = Block(plan, symbols, streams, wide or {})
     fields = [plan.schema.field(index) for index in wanted]
     arrays = [restore(block.array(index), plan.schema.field(index).type) for index in wanted]
     return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))
@@ -240,8 +262,11 @@ def _indices(plan: TablePlan, columns: Iterable[str] | None) -> list[int]:
 class Block:
     """The columns of one block, decoded once each as they are needed."""
 
-    def __init__(self, plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes], wide: Mapping[int, Codes]
+    ) -> None:
         self.plan, self.symbols, self.streams, self.rows = plan, symbols, streams, symbols.shape[0]
+        self.wide = wide
         self._codes: dict[int, Codes] = {}
         self._arrays: dict[int, pa.Array] = {}
 
@@ -255,6 +280,10 @@ class Block:
         """Codes of a column that has a domain, int32 (rows,)."""
         column = self.plan.columns[index]
         assert column.domain is not None
+        if column.domain.wide:
+            if index not in self.wide:
+                raise Corrupt(f"column {column.name!r}: its numbers are missing: verify the archive")
+            return self.wide[index]
         if not isinstance(column.derived, Lookup):
             return digits_to_codes(column.domain, self.symbols[:, self.plan.positions[index]])
         keys = [self.codes(key) for key in column.derived.keys]
@@ -275,11 +304,15 @@ class Block:
             inputs = [_storage(self.array(key)) for key in column.derived.inputs]
             data = _stream(self.plan, self.streams, index, "rest", self.rows)
             return _unpack_rest(column.derived, data, field, inputs, self.rows) if self.rows else _empty(field)
-        if column.domain is None or column.code is None:
+        if column.domain is None or column.code is None or column.numbered:
             data = _stream(self.plan, self.streams, index, "plain", self.rows)
             return _unpack_plain(column, data, field, self.rows) if self.rows else _empty(field)
         codes = self.codes(index)
-        base = column.code.decode(codes, column.domain, field.type)
+        low = None
+        if isinstance(column.code, NumberCode) and column.code.shift:
+            packed = _stream(self.plan, self.streams, index, "low", self.rows)
+            low = unpack_ints(packed, int((codes < column.domain.levels).sum()))
+        base = column.code.decode(codes, column.domain, field.type, low)
         escaped = codes == column.domain.escape
         packed = _stream(self.plan, self.streams, index, "exceptions", int(escaped.sum()))
         return _fill(base, escaped, packed, field)
@@ -307,7 +340,7 @@ def _depend(plan: TablePlan, index: int, positions: set[int], streams: set[str],
         for key in column.derived.inputs:
             _depend(plan, key, positions, streams, whole=True)
         return
-    if column.domain is None:
+    if column.domain is None or column.numbered:
         streams.add(f"{index}:plain")
         return
     if isinstance(column.derived, Lookup):
@@ -318,3 +351,5 @@ def _depend(plan: TablePlan, index: int, positions: set[int], streams: set[str],
         streams.add(f"{index}:given")
     if whole:
         streams.add(f"{index}:exceptions")
+        if isinstance(column.code, NumberCode) and column.code.shift:
+            streams.add(f"{index}:low")

@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 MOST_ROWS = 1 << 17
 MOST_BUCKETS = 1 << 19  # 32 MB of counters
 _LEAST_BUCKETS = 1 << 8
-_CELL_BYTES = 96  # no cell takes more
+_CELL_BYTES = 128  # no cell takes more
 
 
 def encode_block(plan: MixingPlan, values: Codes) -> bytes:
@@ -31,7 +31,7 @@ def encode_columns(plan: MixingPlan, values: Codes) -> tuple[bytes, dict[int, in
     spent: dict[int, int] = {}
     if rows == 0:
         return b"", spent
-    codes = np.ascontiguousarray(values, np.int32)
+    codes = np.ascontiguousarray(values, np.int64)
     known = Known(plan, codes)
     state, data = np.zeros(coder.STATE_SIZE, np.int64), np.zeros(0, np.uint8)
     coder.open_stream(state, data, False)
@@ -46,7 +46,7 @@ def encode_columns(plan: MixingPlan, values: Codes) -> tuple[bytes, dict[int, in
 def decode_block(
     plan: MixingPlan, data: bytes, rows: int, given: Codes | None = None, wanted: Collection[int] | None = None
 ) -> Codes:
-    """The codes behind `data`, int32 (rows, columns).
+    """The codes behind `data`, int64 (rows, columns).
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def decode_block(
     """
     if not 0 <= rows <= MOST_ROWS:
         raise Corrupt("mixing: a block of more rows than any writer makes: verify the archive")
-    codes = np.zeros((rows, len(plan.sizes)), np.int32)
+    codes = np.zeros((rows, len(plan.sizes)), np.int64)
     coded = {model.column for model in plan.models}
     if given is not None:
         kept = [column for column in range(len(plan.sizes)) if column not in coded]
@@ -79,7 +79,7 @@ def decode_block(
     for model in plan.models:
         if not left:
             break
-        column = np.zeros(rows, np.int32)
+        column = np.zeros(rows, np.int64)
         code_model(plan, model, column_inputs(model, known), column, state, stream, decode=True)
         codes[:, model.column] = column
         left = left - {model.column}
@@ -94,7 +94,7 @@ def code_model(
     contexts = len(model.contexts)
     coder.code_column(
         decode, state, data, codes, plan.levels[model.column], plan.sizes[model.column], model.guided,
-        model.residual, inputs.refs, inputs.statics, inputs.features, inputs.contexts, inputs.selector,
+        model.residual, inputs.again, inputs.refs, inputs.statics, inputs.features, inputs.contexts, inputs.selector,
         inputs.base, inputs.taps,
         np.zeros(buckets(len(codes), contexts) * NODES, np.uint32),
         starting_weights(contexts, coder.SETS), np.zeros(contexts * 2 * CLASSES * coder.SELECTED, np.int32),

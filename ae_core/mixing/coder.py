@@ -31,7 +31,9 @@ LOW, HIGH, WINDOW, AT, CLOCK, STEPS = range(6)  # places of the coder's state
 STATE_SIZE = 6
 OWN, COARSE, GUESS, AGAINST, RESIDUAL, ENERGY, FRACTION, RUN = range(8)  # features that need the column's own past
 SETS, SELECTED = 48, 16  # weight sets by node, and by the column's selector
-_SPECIAL_GROUP, _FAR_GROUP = 1 << 20, 1 << 21
+_SPECIAL_GROUP, _FAR_GROUP, _AGAIN_GROUP, _SIZE_GROUP = 1 << 20, 1 << 21, 1 << 22, 1 << 23
+WIDE_BITS = 17  # from here on errors are told by the length of their size
+TOLD_BITS = 12  # bits behind an error's highest that have probabilities, where it is long
 _ABSENT = -1
 
 
@@ -239,13 +241,14 @@ def _feature(
 
 @njit(cache=True, nogil=True)
 def code_column(
-    decode: bool, state: Any, data: Any, codes: Any, levels: int, size: int, guided: bool, residual: bool,
+    decode: bool, state: Any, data: Any, codes: Any, levels: int, size: int, guided: bool, residual: bool, again: int,
     refs: Any, statics: Any, features: Any, contexts: Any, selector: int, base: Any, taps: Any,
     table: Any, weights: Any, chosen: Any, apm: Any,
 ) -> None:  # fmt: skip
     """Code every row of a column: writes `data`, or reads it and fills `codes`.
 
-    state : int64 (STATE_SIZE,), open; codes : int32 (rows,), values below `levels`, specials below `size`;
+    state : int64 (STATE_SIZE,), open; codes : int64 (rows,), values below `levels`, specials below `size`;
+    again : the reference whose code is asked for before an error, -1 for none;
     refs : int32 (references, rows), an earlier row or -1; statics : int32 (n, rows);
     features : int64 (n, 2), op (-1: static) and place; contexts : int64 (contexts, 4) of features, -1 where fewer;
     base : int64 (rows,) and taps : int64 (n, 2) of reference and weight: the guess in 2^-12, guided columns only;
@@ -253,8 +256,8 @@ def code_column(
     """
     rows = len(codes)
     count = len(contexts)
-    values = np.zeros(rows if guided else 0, np.int32)
-    errors = np.zeros(rows if guided else 0, np.int32)
+    values = np.zeros(rows if guided else 0, np.int64)
+    errors = np.zeros(rows if guided else 0, np.int64)
     runs = np.zeros((len(refs), rows), np.int8)
     hashes = np.zeros(count, np.int64)
     slots = np.zeros(count, np.int64)
@@ -311,8 +314,22 @@ def code_column(
                     at += 1
                 code = min(levels + at, size - 1)
         middle = (guess + 2048) >> 12
-        if not rare and levels > 1:
-            if residual:
+        same = 0
+        if not rare and again >= 0:
+            back = refs[again, row]
+            if back >= 0 and codes[back] < levels:
+                same = 1 if codes[back] == code else 0
+                _buckets(table, hashes, _AGAIN_GROUP, slots)
+                same = _decide(state, data, decode, same, table, slots, 1, weights, chosen, apm, 34, two, xs, places)
+                if same:
+                    code = codes[back]
+        if not rare and not same and levels > 1:
+            if residual and bits >= WIDE_BITS:
+                error = _code_far(
+                    state, data, decode, code - middle, table, hashes, slots, weights, chosen, apm, two, xs, places
+                )
+                code = _clip(middle + error, 0, levels - 1)
+            elif residual:
                 error = _code_error(
                     state,
                     data,
@@ -335,8 +352,8 @@ def code_column(
                     state, data, decode, code, bits, table, hashes, slots, weights, chosen, apm, two, xs, places
                 )
                 code = _clip(code, 0, levels - 1)
-        elif not rare:
-            code = 0
+        elif not rare and not same:
+            code = np.int64(0)
         codes[row] = code
         if guided:
             last = last if rare else code
@@ -407,3 +424,42 @@ def _code_error(
         )
         found = 2 * found + bit
     return -found if sign else found
+
+
+@njit(cache=True, nogil=True)
+def _code_far(
+    state: Any, data: Any, decode: bool, error: Any, table: Any, hashes: Any, slots: Any,
+    weights: Any, chosen: Any, apm: Any, two: Any, xs: Any, places: Any,
+) -> Any:  # fmt: skip
+    """A residual of a wide column: the length of its size in six bits, its sign, the bits behind the highest."""
+    size = abs(error)
+    length = 0
+    while size >> length:
+        length += 1
+    _buckets(table, hashes, _SIZE_GROUP, slots)
+    found, high = 1, 0
+    for depth in range(6):
+        if depth == 3:
+            high, found = found & 7, 1
+            _buckets(table, hashes, _SIZE_GROUP + 8 + high, slots)
+        bit = (length >> (5 - depth)) & 1
+        node, one = found, 1 + depth if depth < 3 else 4 + high
+        bit = _decide(state, data, decode, bit, table, slots, node, weights, chosen, apm, one, two, xs, places)
+        found = 2 * found + bit
+    length = 8 * high + (found & 7)
+    if length == 0:
+        return 0
+    _buckets(table, hashes, _SIZE_GROUP + 64 + length, slots)
+    sign = 1 if error < 0 else 0
+    sign = _decide(state, data, decode, sign, table, slots, 1, weights, chosen, apm, 12, two, xs, places)
+    told: Any = np.int64(1)
+    for depth in range(length - 1):
+        bit = (size >> (length - 2 - depth)) & 1
+        if depth >= TOLD_BITS:
+            bit = _code(state, data, decode, bit, 32768)
+        else:
+            node = 2 + sign if depth == 0 else 4 + 2 * (told & 1) + sign if depth == 1 else min(6 + depth, 15)
+            one = 13 + min(depth, 11)
+            bit = _decide(state, data, decode, bit, table, slots, node, weights, chosen, apm, one, two, xs, places)
+        told = 2 * told + bit
+    return -told if sign else told

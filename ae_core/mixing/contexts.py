@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ae_core.mixing import coder
 from ae_core.mixing.block import code_model
-from ae_core.mixing.guess import fit_guess
+from ae_core.mixing.guess import fit_far_guess, fit_guess
 from ae_core.mixing.inputs import Codes, Known, column_inputs
 from ae_core.mixing.plan import (
     AGAINST,
@@ -43,6 +43,9 @@ _PARTNERS = 12  # known columns that are looked at in pairs
 _KEYS = 3
 _FEW_LEVELS = 8  # below these no guess is made
 _LONGEST_LAG = 4096
+_LAGS = 3
+_DEEP = 0.4  # of the distance at lags around it: what makes a lag stand out
+_REPEATS = 0.02  # share of cells like those of another row from which on it pays to ask
 
 
 def choose(
@@ -64,7 +67,7 @@ def choose(
     """
     bare = MixingPlan(tuple(levels), tuple(sizes), ())
     bounds = [*block_starts, len(codes)]
-    parts = [np.ascontiguousarray(codes[a:b], np.int32) for a, b in pairwise(bounds) if b > a]
+    parts = [np.ascontiguousarray(codes[a:b], np.int64) for a, b in pairwise(bounds) if b > a]
     search, fit = _first_rows(bare, parts, SEARCH_ROWS), _first_rows(bare, parts, FIT_ROWS)
     known = [column for column in range(len(levels)) if not coded[column]]
     models = []
@@ -88,7 +91,7 @@ def model_bits(plan: MixingPlan, model: ColumnModel, blocks: Iterable[Known]) ->
     """Bits that a column takes under a model, block by block."""
     bits = 0.0
     for block in blocks:
-        state, data = np.zeros(coder.STATE_SIZE, np.int64), np.zeros(96 * block.rows + 64, np.uint8)
+        state, data = np.zeros(coder.STATE_SIZE, np.int64), np.zeros(128 * block.rows + 64, np.uint8)
         coder.open_stream(state, data, False)
         codes = block.codes[:, model.column].copy()
         code_model(plan, model, column_inputs(model, block), codes, state, data, decode=False)
@@ -107,15 +110,17 @@ class _Search:
         self.column, self.known, self.ordinal = column, list(known), ordinal
         self.levels = plan.levels[column]
         self.numeric = ordinal[column] and self.levels > _FEW_LEVELS
+        self.wide = (self.levels - 1).bit_length() >= coder.WIDE_BITS
 
     def best(self) -> ColumnModel:
         """The model of fewest bits on the larger sample."""
         plain = ColumnModel(self.column, False, ((),), (RUN, 0, BEFORE))
         if self._bits(plain) < 8 * len(self.search):  # as good as constant
             return plain
-        keys = self._keys()
-        references = [BEFORE, *self._lags(), *keys]
+        references = [BEFORE, *self._lags(), *self._keys()]
         features = self._features(references)
+        if self.wide:
+            return self._wide(references, features)
         found = [self._grown(plain, features)]
         if self.numeric:
             constant, taps, _ = fit_guess(self.fit, self.column, self._sources(references), 8)
@@ -127,6 +132,27 @@ class _Search:
             residual = replace(guided, residual=True, selector=(ENERGY, 0, ()))
             found.append(self._grown(residual, [*looks, *features]))
         return min(found, key=lambda model: model_bits(self.plan, model, self.fit) + 8 * _size(model))
+
+    def _wide(self, references: Sequence[Reference], features: Sequence[Feature]) -> ColumnModel:
+        """The model of a column whose values are numbers of many digits: always errors of a guess."""
+        others = [c for c in self.known if self.ordinal[c] and self._varies(c)]
+        constant, taps, _ = fit_far_guess(self.fit, self.column, self._beside(references), others, 8)
+        model = ColumnModel(self.column, True, ((),), (ENERGY, 0, ()), constant, taps)
+        repeats = {reference: self._repeats(reference) for reference in references}
+        likely = max(references, key=lambda reference: repeats[reference])
+        if repeats[likely] > _REPEATS:
+            model = min(replace(model, again=likely), model, key=self._bits)
+        looks: list[Feature] = [(ENERGY, 0, ()), (RESIDUAL, 0, BEFORE)]
+        looks += [(AGAINST, 0, reference) for reference in references]
+        return self._grown(model, [*looks, *features])
+
+    def _repeats(self, reference: Reference) -> float:
+        """Share of rows whose cell is that of a reference."""
+        same = 0
+        for block in self.search:
+            back, codes = block.rows_of(reference), block.codes[:, self.column]
+            same += int(((codes == codes[back]) & (back >= 0)).sum())
+        return same / sum(block.rows for block in self.search)
 
     def _bits(self, model: ColumnModel) -> float:
         return model_bits(self.plan, model, self.search)
@@ -187,8 +213,20 @@ class _Search:
         inner = np.arange(3, longest)
         dips = inner[(apart[inner] < apart[inner - 1]) & (apart[inner] <= apart[inner + 1])]
         near = float(apart[2])
-        dips = dips[apart[dips] < max(0.7 * near, min(near, 0.5 * float(np.median(apart))))]
-        return found + [(-int(lag),) for lag in dips[np.argsort(apart[dips], kind="stable")][:2]]
+        low = apart[dips] < max(0.7 * near, min(near, 0.5 * float(np.median(apart))))
+        sums = np.concatenate([[0.0], np.cumsum(apart)])
+        first, end = dips // 2, np.minimum(dips + dips // 2, longest) + 1
+        low |= apart[dips] < _DEEP * (sums[end] - sums[first]) / (end - first)  # the row above, in a smooth grid
+        dips = dips[low]
+        return found + [(-int(lag),) for lag in dips[np.argsort(apart[dips], kind="stable")][:_LAGS]]
+
+    def _beside(self, references: Sequence[Reference]) -> list[Reference]:
+        """The references, and the rows next to those a long way back: neighbours in a grid."""
+        found = list(references)
+        for reference in references:
+            if reference[0] < -2:
+                found += [(reference[0] - 1,), (reference[0] + 1,)]
+        return list(dict.fromkeys(found))
 
     # --- contexts ----------------------------------------------------------------------------------
 
@@ -201,7 +239,8 @@ class _Search:
         for column in self.known:
             if not self._varies(column):
                 continue
-            found.append((NOW, column, ()))
+            if (self.plan.levels[column] - 1).bit_length() < coder.WIDE_BITS:
+                found.append((NOW, column, ()))
             if self.plan.levels[column] > 40 and self.ordinal[column]:
                 found.append((BUCKET, column, ()))
             if self.ordinal[column]:
@@ -209,7 +248,7 @@ class _Search:
         return found
 
     def _sources(self, references: Sequence[Reference]) -> list[tuple[int, Reference]]:
-        found = [(self.column, reference) for reference in references]
+        found = [(self.column, reference) for reference in self._beside(references)]
         for column in self.known:
             if self.ordinal[column] and self._varies(column):
                 found += [(column, ()), *((column, reference) for reference in references if reference != (-2,))]

@@ -12,8 +12,8 @@ from numba import njit
 
 from ae_core.mixing.plan import BUCKET, CHANGE, MOST_FEATURES, NOW, ColumnModel, MixingPlan, Reference
 
-Codes = npt.NDArray[np.int32]
-_MOST_GUESS = 1 << 42
+Codes = npt.NDArray[np.int64]
+_MOST_GUESS = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,7 @@ class Inputs:
     features: npt.NDArray[np.int64]
     contexts: npt.NDArray[np.int64]
     selector: int
+    again: int
     base: npt.NDArray[np.int64]
     taps: npt.NDArray[np.int64]
 
@@ -88,7 +89,7 @@ def magnitudes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Signed classes of numbers: exact to 2, then two an octave."""
     size = np.abs(values)
     exponent = np.zeros(len(values), np.int64)
-    for k in range(1, 22):
+    for k in range(1, 48):
         exponent += size >> k > 0
     half = size >> np.maximum(exponent - 1, 0) & 1
     return np.where(size > 2, 2 * exponent + half, size) * np.sign(values)
@@ -116,7 +117,7 @@ def column_inputs(model: ColumnModel, known: Known) -> Inputs:
     features = model.features
     own_taps = [tap for tap in model.taps if tap.column == model.column]
     own = [f[2] for f in features if f[0] < NOW and f[2]] + [tap.reference for tap in own_taps]
-    references = list(dict.fromkeys(own))
+    references = list(dict.fromkeys([*own, *([] if model.again is None else [model.again])]))
     table = np.full((len(features), 2), -1, np.int64)
     statics: list[npt.NDArray[np.int32]] = []
     for place, (kind, argument, reference) in enumerate(features):
@@ -141,6 +142,7 @@ def column_inputs(model: ColumnModel, known: Known) -> Inputs:
         features=table,
         contexts=contexts,
         selector=-1 if model.selector is None else features.index(model.selector),
+        again=-1 if model.again is None else references.index(model.again),
         base=base,
         taps=np.array([(references.index(t.reference), t.weight) for t in own_taps], np.int64).reshape(-1, 2),
     )

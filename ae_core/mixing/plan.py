@@ -9,8 +9,8 @@ Feature   : (kind, argument, reference).  Kinds up to RUN look at the column its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ae_core.errors import Corrupt
@@ -24,8 +24,8 @@ OWN, COARSE, GUESS, AGAINST, RESIDUAL, ENERGY, FRACTION, RUN, NOW, BUCKET, CHANG
 NEEDS_GUESS = (GUESS, AGAINST, RESIDUAL, ENERGY, FRACTION)
 MOST_CONTEXTS, MOST_FEATURES, MOST_TAPS, MOST_KEYS = 12, 4, 12, 4
 ONE = 1 << 12  # weight 1 of a tap
-_MOST_WEIGHT = 1 << 30
-_MOST_COLUMNS, _MOST_SIZE = 1 << 16, 1 << 20
+_MOST_WEIGHT = 1 << 60
+_MOST_COLUMNS, _MOST_SIZE = 1 << 16, 1 << 45
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class ColumnModel:
     """How one column is coded.
 
     residual : the difference to a guess is coded, else the code itself; contexts : features each; selector : the
-    feature that picks a mixer's weights; constant and taps : the guess, in 2^-12.
+    feature that picks a mixer's weights; constant and taps : the guess, in 2^-12; again : a row whose code is asked
+    for first, where most cells repeat it.
     """
 
     column: int
@@ -51,6 +52,7 @@ class ColumnModel:
     selector: Feature | None = None
     constant: int = 0
     taps: tuple[Tap, ...] = ()
+    again: Reference | None = None
 
     @property
     def guided(self) -> bool:
@@ -84,7 +86,8 @@ class MixingPlan:
         for model in self.models:
             references = _references(model)
             features = model.features
-            numbers += [model.column, 2 * int(model.guided) + int(model.residual), len(references)]
+            mode = 4 * int(model.again is not None) + 2 * int(model.guided) + int(model.residual)
+            numbers += [model.column, mode, len(references)]
             for reference in references:
                 numbers += [len(reference), *(2 * c if c >= 0 else -2 * c - 1 for c in reference)]
             numbers.append(len(features))
@@ -94,11 +97,37 @@ class MixingPlan:
             for context in model.contexts:
                 numbers += [len(context), *(features.index(feature) for feature in context)]
             numbers.append(0 if model.selector is None else 1 + features.index(model.selector))
+            if model.again is not None:
+                numbers.append(references.index(model.again))
             if model.guided:
                 numbers += [_folded(model.constant), len(model.taps)]
                 for tap in model.taps:
                     numbers += [tap.column, references.index(tap.reference), _folded(tap.weight)]
         return b"".join(_varint(number) for number in numbers)
+
+    def renumbered(self, places: Mapping[int, int]) -> MixingPlan:
+        """The plan for a table in which columns stand at other places, in the same order; some may be gone."""
+        kept = sorted(places)
+
+        def moved(reference: Reference) -> Reference:
+            return tuple(places[c] if c >= 0 else c for c in reference)
+
+        def feature(one: Feature) -> Feature:
+            kind, argument, reference = one
+            return kind, places[argument] if kind >= NOW else argument, moved(reference)
+
+        models = tuple(
+            replace(
+                model,
+                column=places[model.column],
+                contexts=tuple(tuple(feature(one) for one in context) for context in model.contexts),
+                selector=None if model.selector is None else feature(model.selector),
+                taps=tuple(Tap(places[tap.column], moved(tap.reference), tap.weight) for tap in model.taps),
+                again=None if model.again is None else moved(model.again),
+            )
+            for model in self.models
+        )
+        return MixingPlan(tuple(self.levels[c] for c in kept), tuple(self.sizes[c] for c in kept), models)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MixingPlan:
@@ -120,11 +149,12 @@ class MixingPlan:
 
 def _references(model: ColumnModel) -> list[Reference]:
     used = [feature[2] for feature in model.features] + [tap.reference for tap in model.taps]
+    used += [] if model.again is None else [model.again]
     return list(dict.fromkeys(used))
 
 
 def _read_model(reader: _Reader, columns: int) -> ColumnModel:
-    column, mode = reader.number(columns - 1), reader.number(3)
+    column, mode = reader.number(columns - 1), reader.number(7)
     references = []
     for _ in range(reader.number(64)):
         folded = [reader.number(2 * _MOST_COLUMNS) for _ in range(reader.number(MOST_KEYS))]
@@ -138,14 +168,15 @@ def _read_model(reader: _Reader, columns: int) -> ColumnModel:
     )
     chosen = reader.number(len(features))
     selector = features[chosen - 1] if chosen else None
-    if mode < 2:
-        return ColumnModel(column, False, contexts, selector)
+    again = reader.pick(references) if mode & 4 else None
+    if not mode & 2:
+        return ColumnModel(column, False, contexts, selector, again=again)
     constant = reader.signed()
     taps = tuple(
         Tap(reader.number(columns - 1), reader.pick(references), reader.signed())
         for _ in range(reader.number(MOST_TAPS))
     )
-    return ColumnModel(column, mode == 3, contexts, selector, constant, taps)
+    return ColumnModel(column, bool(mode & 1), contexts, selector, constant, taps, again)
 
 
 def _refuse_unsound(plan: MixingPlan) -> None:
@@ -165,6 +196,8 @@ def _refuse_unsound(plan: MixingPlan) -> None:
                 sound &= model.guided and reference == () and argument < 32
             else:
                 sound &= reference != () and argument == 0 and (model.guided or kind not in NEEDS_GUESS)
+        if model.again is not None:
+            sound &= model.again != () and all(c in known for c in model.again if c >= 0) and _legal(model.again)
         for tap in model.taps:
             sound &= all(c in known for c in tap.reference if c >= 0) and _legal(tap.reference)
             sound &= tap.column in known or (tap.column == model.column and tap.reference != ())
@@ -199,7 +232,7 @@ class _Reader:
     def number(self, most: int) -> int:
         value, shift = 0, 0
         while True:
-            if self._at >= len(self._data) or shift > 35:
+            if self._at >= len(self._data) or shift > 56:
                 raise Corrupt("mixing plan: cut off: verify the archive")
             byte = self._data[self._at]
             self._at += 1

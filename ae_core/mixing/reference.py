@@ -27,7 +27,7 @@ from ae_core.mixing.arithmetic import (
     starting_weights,
 )
 from ae_core.mixing.block import buckets, starting_apm
-from ae_core.mixing.coder import SELECTED, SETS
+from ae_core.mixing.coder import SELECTED, SETS, TOLD_BITS, WIDE_BITS
 from ae_core.mixing.inputs import Codes, Known, column_inputs
 from ae_core.mixing.plan import AGAINST, COARSE, ENERGY, FRACTION, GUESS, OWN, RESIDUAL, ColumnModel, MixingPlan
 
@@ -127,8 +127,12 @@ class _Column:
             rare = code >= self.levels
             if special:
                 self._special(code)
-            if not rare and self.levels > 1:
-                if self.model.residual:
+            if not rare and self.inputs.again >= 0 and self._again(row, code):
+                pass
+            elif not rare and self.levels > 1:
+                if self.model.residual and self.bits >= WIDE_BITS:
+                    self._far(code - middle)
+                elif self.model.residual:
                     self._error(code - middle)
                 else:
                     self._value(code)
@@ -139,6 +143,7 @@ class _Column:
         for reference, weight in self.inputs.taps:
             back = int(self.inputs.refs[reference, row])
             guess += int(weight) * (self.values[back] if back >= 0 else self.last)
+        guess = (guess + 2**63) % 2**64 - 2**63
         return min(max(guess, 0), self.levels - 1 << 12)
 
     def _feature(self, op: int, a: int, row: int, guess: int) -> int:
@@ -226,6 +231,37 @@ class _Column:
             bit = size >> exponent - 1 - depth & 1
             self._decide(bit, found if depth < 3 else 5 + min(depth, 10), 24 + min(depth, 7))
             found = 2 * found + bit
+
+    def _again(self, row: int, code: int) -> bool:
+        back = int(self.inputs.refs[self.inputs.again, row])
+        if back < 0 or self.codes[back] >= self.levels:
+            return False
+        self._find(1 << 22)
+        self._decide(int(self.codes[back] == code), 1, 34)
+        return self.codes[back] == code
+
+    def _far(self, error: int) -> None:
+        size, sign = abs(error), int(error < 0)
+        length = size.bit_length()
+        high, low = length >> 3, length & 7
+        self._find(1 << 23)
+        for depth in range(3):
+            self._decide(high >> 2 - depth & 1, 1 << depth | high >> 3 - depth, 1 + depth)
+        self._find((1 << 23) + 8 + high)
+        for depth in range(3):
+            self._decide(low >> 2 - depth & 1, 1 << depth | low >> 3 - depth, 4 + high)
+        if not length:
+            return
+        self._find((1 << 23) + 64 + length)
+        self._decide(sign, 1, 12)
+        for depth in range(length - 1):
+            bit = size >> length - 2 - depth & 1
+            if depth >= TOLD_BITS:
+                self.arithmetic.code(bit, 32768)
+                continue
+            first = size >> length - 2 & 1
+            node = (2 + sign, 4 + 2 * first + sign)[depth] if depth < 2 else min(6 + depth, 15)
+            self._decide(bit, node, 13 + min(depth, 11))
 
     # --- one decision ------------------------------------------------------------------------------
 

@@ -93,6 +93,7 @@ class SymbolTable:
     codes: np.ndarray  # (rows, C) int32
     alphabets: tuple[int, ...]
     coded: tuple[bool, ...]
+    context: tuple[bool, ...]  # positions that the context models see; the encoder sees all
     heads: tuple[PreviewHead, ...]  # one a column of `codes`
     known: tuple[bool, ...]  # columns of `codes` that side streams tell a preview anyway
     block_starts: np.ndarray  # int64, first row of every block
@@ -139,7 +140,7 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
         z = encode_latents(encoder, table.symbols)
         size = size_for(table)
         jobs = [(z, encoder.levels, (True,) * len(live), PRIOR_SIZE, PRIOR, "prior")]
-        positions = split_groups(table.coded)
+        positions = split_groups(table.coded, table.context)
         for number, group in enumerate(positions):
             symbols = np.concatenate([z, table.symbols[:, group]], 1)
             alphabets = encoder.levels + tuple(table.alphabets[p] for p in group)
@@ -241,14 +242,14 @@ def size_for(table: SymbolTable) -> ModelSize:
     return next(size for least, size in SIZES if coded >= least)
 
 
-def split_groups(coded: Sequence[bool]) -> list[tuple[int, ...]]:
-    """Positions cut into runs of at most GROUP_SYMBOLS coded ones, as even as can be."""
+def split_groups(coded: Sequence[bool], context: Sequence[bool]) -> list[tuple[int, ...]]:
+    """Context positions cut into runs of at most GROUP_SYMBOLS coded ones, as even as can be."""
     total = sum(coded)
     if not total:
         return []
     count = -(-total // GROUP_SYMBOLS)
     before = np.cumsum([0, *coded[:-1]])  # coded positions in front of each
-    of_group = np.minimum(before * count // total, count - 1)
+    of_group = np.where(context, np.minimum(before * count // total, count - 1), -1)
     return [tuple(np.flatnonzero(of_group == g).tolist()) for g in range(count)]
 
 

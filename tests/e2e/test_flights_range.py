@@ -93,7 +93,7 @@ def compared(codec: Codec, lake: Path, size: int) -> tuple[PreviewError, Preview
     for partition in list_partitions(str(lake)):
         for block in read_blocks(partition):
             encoded = encode_columns(codec.plan, block.replace_schema_metadata(codec.plan.schema.metadata))
-            codes.append(encoded.codes)
+            codes.append(encoded.shown)
             shown.append(preview_codes(codec.network.preview, encode_latents(codec.network.encoder, encoded.symbols)))
     columns = [codec.plan.columns[index] for index in codec.plan.domain_columns]
     told = [place for place, c in enumerate(columns) if not c.given and c.coder != "linear"]

@@ -257,17 +257,17 @@ def round_trip(plan: TablePlan, policy: ResolvedPolicy, block: pa.Table) -> None
     for position, symbol in enumerate(plan.symbols):
         if not symbol.coded:
             assert (known[:, position] == encoded.symbols[:, position]).all()
-    rebuilt = decode_columns(plan, encoded.symbols, encoded.streams)
+    rebuilt = decode_columns(plan, encoded.symbols, encoded.streams, wide=encoded.wide)
     assert_kept(policy, block, rebuilt)
     check_block(plan, block, rebuilt)
     check_block(policy, block, rebuilt)
-    assert preview_columns(plan, encoded.codes, {}).num_rows == (block.num_rows if plan.domain_columns else 0)
+    assert preview_columns(plan, encoded.shown, {}).num_rows == (block.num_rows if plan.domain_columns else 0)
     # a column alone needs only what `dependencies` names
     for name in block.column_names:
         positions, streams = dependencies(plan, [name])
         symbols = np.zeros_like(encoded.symbols)
         symbols[:, positions] = encoded.symbols[:, positions]
-        part = decode_columns(plan, symbols, {s: encoded.streams[s] for s in streams if s in encoded.streams}, [name])
+        part = decode_columns(plan, symbols, {s: encoded.streams[s] for s in streams if s in encoded.streams}, [name], encoded.wide)
         assert repr(storage(part[name])) == repr(storage(rebuilt[name]))
 
 

@@ -23,7 +23,7 @@ from ae_core.mixing.plan import (
     Tap,
 )
 
-LEVELS = st.sampled_from([0, 1, 2, 3, 9, 16, 17, 200, 5000, 70000])
+LEVELS = st.sampled_from([0, 1, 2, 3, 9, 16, 17, 200, 5000, 70_000, 1 << 30, 1 << 44])
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -45,8 +45,9 @@ def models(draw, column, known, levels):
     pool = [feature() for _ in range(draw(st.integers(1, 4)))]
     contexts = draw(st.lists(st.lists(st.sampled_from(pool), max_size=3).map(tuple), min_size=1, max_size=4))
     selector = draw(st.sampled_from([None, pool[0]]))
+    again = draw(st.sampled_from([None, *keys]))
     if not guided:
-        return ColumnModel(column, False, tuple(contexts), selector)
+        return ColumnModel(column, False, tuple(contexts), selector, again=again)
     taps = [Tap(column, draw(st.sampled_from(keys)), draw(st.integers(-9000, 9000)))]
     if known:
         taps.append(
@@ -54,9 +55,8 @@ def models(draw, column, known, levels):
                 draw(st.sampled_from(known)), draw(st.sampled_from([(), (-1,)])), draw(st.integers(-(1 << 26), 1 << 26))
             )
         )
-    return ColumnModel(
-        column, draw(st.booleans()), tuple(contexts), selector, draw(st.integers(-5000, 5000)), tuple(taps)
-    )
+    residual, constant = draw(st.booleans()), draw(st.integers(-5000, 5000))
+    return ColumnModel(column, residual, tuple(contexts), selector, constant, tuple(taps), again)
 
 
 @st.composite
@@ -74,7 +74,7 @@ def tables(draw, most_rows=150):
     for column in coded:
         found.append(draw(models(column, tuple(known), levels[column])))
         known.append(column)
-    return MixingPlan(tuple(levels), tuple(sizes), tuple(found)), codes.astype(np.int32)
+    return MixingPlan(tuple(levels), tuple(sizes), tuple(found)), codes
 
 
 @SLOW

@@ -54,12 +54,12 @@ def broken(name: str, kind: type) -> pa.Table:
     assert isinstance(code, NumberCode)
     fields = vars(code.quantiser)
     columns[place] = replace(columns[place], code=NumberCode(kind(**fields), code.first, code.listed))
-    return decode_columns(replace(PLAN, columns=tuple(columns)), encoded.symbols, encoded.streams)
+    return decode_columns(replace(PLAN, columns=tuple(columns)), encoded.symbols, encoded.streams, wide=encoded.wide)
 
 
 def test_the_unbroken_codec_passes() -> None:
     encoded = encode_columns(PLAN, TABLE)
-    check_block(POLICY, TABLE, decode_columns(PLAN, encoded.symbols, encoded.streams))
+    check_block(POLICY, TABLE, decode_columns(PLAN, encoded.symbols, encoded.streams, wide=encoded.wide))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("i", OneOff), ("exact", OneOff), ("f", WrongStep)])
@@ -72,7 +72,7 @@ def test_skipped_exceptions_are_noticed() -> None:
     plan = build_plan(TABLE.schema, [TABLE[:100].filter(pc.less(TABLE["exact"][:100], 40))], POLICY)
     encoded = encode_columns(plan, TABLE)
     assert encoded.exceptions["exact"] > 0
-    rebuilt = decode_columns(plan, encoded.symbols, encoded.streams)
+    rebuilt = decode_columns(plan, encoded.symbols, encoded.streams, wide=encoded.wide)
     check_block(POLICY, TABLE, rebuilt)
     forgetful = pc.if_else(pc.greater_equal(rebuilt["exact"], 40), 39, rebuilt["exact"])
     with pytest.raises(BoundViolated, match="exact"):
@@ -103,7 +103,7 @@ def test_the_sign_of_zero_and_the_payload_of_nan_count_where_exact() -> None:
     policy = ResolvedPolicy({"x": Bound("exact")})
     plan = build_plan(original.schema, [original], policy)
     encoded = encode_columns(plan, original)
-    check_block(policy, original, decode_columns(plan, encoded.symbols, encoded.streams))
+    check_block(policy, original, decode_columns(plan, encoded.symbols, encoded.streams, wide=encoded.wide))
     for wrong in ([float("nan"), -0.0, float("inf")], [strange[0], 0.0, float("inf")]):
         with pytest.raises(BoundViolated):
             check_block(policy, original, pa.table({"x": np.array(wrong)}))

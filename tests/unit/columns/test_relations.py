@@ -48,7 +48,7 @@ def coder(name: str) -> str:
 
 def round_trip(table: pa.Table, plan: TablePlan = PLAN) -> dict[str, bytes]:
     encoded = encode_columns(plan, table)
-    check_block(plan, table, decode_columns(plan, encoded.symbols, encoded.streams))
+    check_block(plan, table, decode_columns(plan, encoded.symbols, encoded.streams, wide=encoded.wide))
     return encoded.streams
 
 

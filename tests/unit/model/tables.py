@@ -25,6 +25,7 @@ def related_table(rows: int = 6000, seed: int = 0) -> SymbolTable:
         codes=codes,
         alphabets=tuple(n + 1 for n in levels),
         coded=(True,) * 5,
+        context=(True,) * 5,
         heads=heads,
         known=(False,) * 5,
         block_starts=np.array([0, rows // 2], np.int64),

@@ -130,7 +130,7 @@ def test_knee_takes_the_fewest_where_more_never_helps() -> None:
 def test_groups_are_even_and_complete() -> None:
     """Wide tables are cut into groups of at most 64 coded symbols, each position in exactly one."""
     coded = [i % 7 != 0 for i in range(200)]
-    groups = split_groups(coded)
+    groups = split_groups(coded, [True] * len(coded))
     assert [p for group in groups for p in group] == list(range(200))
     counts = [sum(coded[p] for p in group) for group in groups]
     assert max(counts) <= 64

@@ -148,12 +148,16 @@ def ints(data, count):
     if tag == 1:
         lengths, steps = (ints(part, code) for part in body.parts(2))
         return np.repeat(np.cumsum(steps), lengths)
+    if tag == 5:
+        steps, places = body.parts(2)
+        return np.cumsum(ints(steps, code))[ints(places, count)]
     base = code >> 1 if code % 2 == 0 else -((code + 1) >> 1)
     if tag == 0:
         return np.full(count, base, np.int64)
     width = 2 ** body.take(1)[0]
-    planes = np.frombuffer(inflate(body.rest(), count * width), np.uint8).reshape(width, count)
-    return wrapped(base + int.from_bytes(bytes(cell), "little") for cell in planes.T)
+    raw = np.frombuffer(inflate(body.rest(), count * width), np.uint8)
+    rows = raw.reshape(count, width) if tag == 4 else raw.reshape(width, count).T
+    return wrapped(base + int.from_bytes(bytes(cell), "little") for cell in rows)
 
 
 def wrapped(values):
@@ -194,13 +198,17 @@ def cells(data, count, kind):
         return pa.concat_arrays(
             pq.ParquetFile(pa.BufferReader(body.data)).read(use_threads=False).column(0).cast(kind).chunks
         )
-    first, *parts = body.parts(3 if tag == 2 else 2)
+    first, *parts = body.parts({2: 3, 5: 4}.get(tag, 2))
     valid = validity(first, count)
     there = int(valid.sum())
-    dtype = np.dtype(object if tag == 2 else f"f{kind.bit_width // 8}" if pa.types.is_floating(kind) else np.int64)
+    dtype = np.dtype(object if is_text(kind) else f"f{kind.bit_width // 8}" if pa.types.is_floating(kind) else np.int64)
     full = np.zeros(count, dtype)
     if tag == 1:
         full[valid] = standalone.simple_decompress(parts[0])
+    elif tag == 5:
+        size = Bytes(parts[0]).varint()
+        listed = words(parts[1], size) if is_text(kind) else standalone.simple_decompress(parts[1])
+        full[valid] = np.asarray(listed)[ints(parts[2], there)]
     elif tag == 0:
         full[valid] = ints(parts[0], there).astype(f"i{dtype.itemsize}").view(dtype)
     else:
@@ -227,7 +235,10 @@ def read_plan(data):
             c.escape, room = c.levels + len(c.specials) - 1, 256 - len(c.specials)
             c.low = 1 if c.levels <= room else max(64, -(-c.levels // room))
             c.high = -(-c.levels // c.low)
-            c.values = words(blobs[c.words], c) if hasattr(c, "words") else numbers(blobs, c)
+            if hasattr(c, "words"):
+                c.values = np.append(words(blobs[c.words], c.levels), [b""] * len(c.specials))
+            elif c.levels <= 64_000:
+                c.values = numbers(blobs, c)
         if c.lookup:
             places, codes = Bytes(blobs[c.lookup["table"]]).parts(2)
             codes, delta = ints(codes[1:], c.lookup["count"]), codes[0]
@@ -236,12 +247,12 @@ def read_plan(data):
     return schema, columns
 
 
-def words(blob, c):
+def words(blob, count):
     lengths, shared, text = Bytes(blob[1:]).parts(3)
     text, found = letters(text), [b""]
-    for length, keep in zip(ints(lengths, c.levels).tolist(), ints(shared, c.levels).tolist(), strict=True):
+    for length, keep in zip(ints(lengths, count).tolist(), ints(shared, count).tolist(), strict=True):
         found.append(found[-1][:keep] + text.take(length))
-    return np.array(found[1:] + found[:1] * len(c.specials), object)
+    return np.array(found[1:], object)
 
 
 def numbers(blobs, c):

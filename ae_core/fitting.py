@@ -108,7 +108,9 @@ def train_codec(
     wide = _mixed(plan, sample, plain, {c.name for c in plan.columns if c.coder == "mixing"})
     full, plan = plan, _settled(plan, wide)
     encoded = [encode_columns(plan, table) for table in sample]
-    network, fit = fit_network(_symbol_table(plan, encoded, served), seed=seed, progress=progress)
+    network, fit = fit_network(
+        _symbol_table(plan, encoded, served, 8 * plain_total / rows_measured), seed=seed, progress=progress
+    )
     coded = _column_bytes(plan, sample[:measured], network)
     if wide is not None:
         coded |= wide.spent
@@ -237,7 +239,7 @@ def _hopeless(plan: TablePlan, rows: int, latents: Latents) -> str | None:
     return None
 
 
-def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: int) -> SymbolTable:
+def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: int, plain_bits: float) -> SymbolTable:
     lengths = [len(block.symbols) for block in encoded]
     return SymbolTable(
         symbols=np.concatenate([block.symbols for block in encoded]),
@@ -249,6 +251,7 @@ def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: in
         known=tuple(plan.columns[i].given or plan.columns[i].coder == "linear" for i in plan.domain_columns),
         block_starts=np.cumsum([0, *lengths[:-1]]).astype(np.int64)[np.array(lengths) > 0],
         rows_served=served,
+        plain_bits=plain_bits,
     )
 
 

@@ -30,7 +30,7 @@ def fit_guess(
     }
     chosen, weights, best = _greedy(goal, terms, most)
     fixed = [int(np.clip(round(w * ONE), -_LARGEST, _LARGEST)) for w in weights]
-    taps = tuple(Tap(*source, weight) for source, weight in zip(chosen, fixed[1:], strict=True))
+    taps = tuple(Tap(column, reference, w) for (column, reference), w in zip(chosen, fixed[1:], strict=True))
     return fixed[0], taps, best
 
 

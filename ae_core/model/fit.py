@@ -38,6 +38,9 @@ from ae_core.model.train import (
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
 RATE_WEIGHT = 1 / 20  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
+RATE_GROWTH = 1.5  # what that price is raised by until the latents are within their share
+MOST_RATE_WEIGHT = 1.0
+LATENT_SHARE = 0.1  # of what plain coders take; coded, latents take 3/5 of what the density of training says
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
@@ -98,6 +101,7 @@ class SymbolTable:
     known: tuple[bool, ...]  # columns of `codes` that side streams tell a preview anyway
     block_starts: np.ndarray  # int64, first row of every block
     rows_served: int  # rows that the model will code: what its own bytes are weighed against
+    plain_bits: float  # bits a row by plain coders
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class FitReport:
     seconds: float
     rows: int
     dims: int
+    rate_weight: float  # preview loss that a latent bit had to save
     dimension_curve: tuple[DimensionPoint, ...]
     curve: tuple[CurvePoint, ...]
     state: int
@@ -134,8 +139,10 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
     training = _training_table(table)
     with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         points = scout_dimensions(table, training, pool, seed=seed, progress=progress)
-        config = _autoencoder_config(table, knee(points))
-        trained = best_autoencoder(config, training, pool, seed=seed, progress=progress)
+        dims = knee(points)
+        rate_weight = price(table, training, next(point for point in points if point.dims == dims), seed=seed)
+        config = _autoencoder_config(table, dims)
+        trained = best_autoencoder(config, training, pool, rate_weight=rate_weight, seed=seed, progress=progress)
         encoder, live = _live_encoder(trained, config, table)
         z = encode_latents(encoder, table.symbols)
         size = size_for(table)
@@ -153,6 +160,7 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
         seconds=time.perf_counter() - start,
         rows=rows,
         dims=len(live),
+        rate_weight=rate_weight,
         dimension_curve=points,
         curve=(*trained.curve, *prior_curve, *(point for _, curve in groups for point in curve)),
         state=size.state,
@@ -182,18 +190,31 @@ def scout_dimensions(
 ) -> tuple[DimensionPoint, ...]:
     """Preview loss and latent bits by latent dimension, each from a short training."""
 
-    def scout(dims: int) -> DimensionPoint:
-        config = _autoencoder_config(table, dims)
-        schedule = SCOUT.schedule(len(table.symbols))
-        trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed)
-        return DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
-
     points = []
-    for point in pool.map(scout, DIMENSIONS):
+    for point in pool.map(lambda dims: _scout(table, training, dims, RATE_WEIGHT, seed), DIMENSIONS):
         points.append(point)
         if progress:
             progress("latent dimension", len(points) / len(DIMENSIONS))
     return tuple(points)
+
+
+def _scout(table: SymbolTable, training: TrainingTable, dims: int, rate_weight: float, seed: int) -> DimensionPoint:
+    schedule = SCOUT.schedule(len(table.symbols))
+    trained = train_autoencoder(
+        _autoencoder_config(table, dims), training, schedule, rate_weight=rate_weight, seed=seed
+    )
+    return DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
+
+
+def price(table: SymbolTable, training: TrainingTable, point: DimensionPoint, *, seed: int) -> float:
+    """What a latent bit has to save, so that latents of this dimension take no more than their share of the archive."""
+    weight = RATE_WEIGHT
+    while point.latent_bits > LATENT_SHARE * table.plain_bits and weight < MOST_RATE_WEIGHT:
+        # bits fall more slowly than their price rises
+        weight *= max(RATE_GROWTH, point.latent_bits / (LATENT_SHARE * table.plain_bits))
+        weight = min(weight, MOST_RATE_WEIGHT)
+        point = _scout(table, training, point.dims, weight, seed)
+    return weight
 
 
 def best_autoencoder(
@@ -201,6 +222,7 @@ def best_autoencoder(
     training: TrainingTable,
     pool: ThreadPoolExecutor,
     *,
+    rate_weight: float,
     seed: int,
     progress: Progress | None,
 ) -> TrainedAutoencoder:
@@ -210,11 +232,11 @@ def best_autoencoder(
         schedule = AUTOENCODER.schedule(len(training.symbols))
         shown = progress if number == 0 else None
         return train_autoencoder(
-            config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed + number, progress=shown
+            config, training, schedule, rate_weight=rate_weight, seed=seed + number, progress=shown
         )
 
     found = list(pool.map(train, range(RESTARTS)))
-    return min(found, key=lambda trained: trained.preview_loss + RATE_WEIGHT * trained.latent_bits)
+    return min(found, key=lambda trained: trained.preview_loss + rate_weight * trained.latent_bits)
 
 
 def knee(points: Sequence[DimensionPoint]) -> int:

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from ae_core.columns.domain import MAX_LEVELS, NumberCode, TextCode, make_domain
 from ae_core.columns.exact import float_below
 from ae_core.columns.numeric import FloatBits, FloatDecimal, FloatGrid, IntBits, IntGrid, Quantiser, RawInts
-from ae_core.columns.plan import ColumnPlan
+from ae_core.columns.pattern import find_pattern
+from ae_core.columns.plan import Coder, ColumnPlan
 from ae_core.columns.storage import (
     DAY_MS,
     Ints,
@@ -293,10 +294,15 @@ def _plan_text(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
     if bound.sensitive:
         return ColumnPlan(field.name, field.type, bound, "plain", "sensitive: no value may enter the plan")
     words = pc.unique(array).drop_null()
-    if len(words) > max(16, min(len(array) // 4, MAX_LEVELS)):
-        return ColumnPlan(field.name, field.type, bound, "plain", "too many distinct values for its rows")
-    ordered = words.take(pc.sort_indices(words)) if len(words) else words
     specials = ("null", "escape") if array.null_count else ("escape",)
+    if len(words) > max(16, min(len(array) // 4, MAX_LEVELS)):
+        shape = find_pattern(array)
+        if shape is None:
+            return ColumnPlan(field.name, field.type, bound, "plain", "too many distinct values for its rows")
+        domain = make_domain(shape.levels, True, specials)
+        coder: Coder = "mixing" if domain.wide else "network"
+        return ColumnPlan(field.name, field.type, bound, coder, "texts of one shape", domain, shape)
+    ordered = words.take(pc.sort_indices(words)) if len(words) else words
     return ColumnPlan(
         field.name, field.type, bound, "network", f"{len(words)} values",
         make_domain(len(words), False, specials), TextCode(ordered),

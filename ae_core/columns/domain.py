@@ -34,6 +34,7 @@ SPECIALS = ("null", "nan", "+inf", "-inf", "-0", "escape")
 MAX_ALPHABET = 256
 MAX_LEVELS = (MAX_ALPHABET - len(SPECIALS)) * MAX_ALPHABET
 WIDE_LEVELS = 1 << 44
+MOST_SHIFT = 40
 SHOWN_LEVELS = 1 << 13
 COARSE_LEVELS = 64
 _FLOAT_SPECIALS = {"nan": np.nan, "+inf": np.inf, "-inf": -np.inf, "-0": -0.0}

@@ -18,7 +18,16 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup, linear_from_json, linear_to_json, lookup_from_json, lookup_to_json
-from ae_core.columns.domain import SPECIALS, WIDE_LEVELS, Domain, NumberCode, TextCode, ValueCode, make_domain
+from ae_core.columns.domain import (
+    MOST_SHIFT,
+    SPECIALS,
+    WIDE_LEVELS,
+    Domain,
+    NumberCode,
+    TextCode,
+    ValueCode,
+    make_domain,
+)
 from ae_core.columns.numeric import (
     FloatBits,
     FloatDecimal,
@@ -28,6 +37,7 @@ from ae_core.columns.numeric import (
     quantiser_to_json,
 )
 from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, unpack_ints, write_varint
+from ae_core.columns.pattern import PatternCode
 from ae_core.columns.storage import kind_of, working_type
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
@@ -226,6 +236,8 @@ def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
         if column.code.listed is not None:
             record["code"]["listed"] = len(blobs)
             blobs.append(pack_ints(np.diff(column.code.listed, prepend=np.int64(0))))
+    elif isinstance(column.code, PatternCode):
+        record["pattern"] = column.code.to_json()
     elif isinstance(column.code, TextCode):
         record["words"] = len(blobs)
         blobs.append(pack_words(column.code.words))
@@ -260,6 +272,8 @@ def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) ->
 def _read_code(
     record: dict[str, Any], kind: pa.DataType, levels: int, shared: Quantiser | None, blobs: list[bytes]
 ) -> ValueCode:
+    if "pattern" in record:
+        return PatternCode.from_json(record["pattern"])
     if "words" in record:
         return TextCode(unpack_words(blobs[record["words"]], working_type(kind), levels))
     number = record["code"]
@@ -281,12 +295,14 @@ def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None
     if column.domain is not None:
         specials = [special for special in SPECIALS if special in column.domain.specials]
         sound &= 0 <= column.domain.levels <= WIDE_LEVELS and specials == list(column.domain.specials)
-        number = isinstance(column.code, NumberCode)
-        if column.domain.wide:
-            sound &= number and column.code.listed is None and column.coder in ("mixing", "linear", "plain")  # type: ignore[union-attr]
-            sound &= column.domain.ordinal and (not column.numbered or column.quantiser is None)
-        sound &= not number or 0 <= column.code.shift <= (40 if column.domain.wide else 0)  # type: ignore[union-attr]
-        sound &= specials[-1:] == ["escape"] and isinstance(column.code, TextCode) == (kind == "bytes")
+        wide, shift = column.domain.wide, column.code.shift if isinstance(column.code, NumberCode) else 0
+        if wide:
+            sound &= not isinstance(column.code, TextCode) and getattr(column.code, "listed", None) is None
+            sound &= column.domain.ordinal and column.coder in ("mixing", "linear", "plain")
+            sound &= not column.numbered or column.quantiser is None
+        sound &= 0 <= shift <= (MOST_SHIFT if wide else 0)
+        sound &= specials[-1:] == ["escape"] and isinstance(column.code, TextCode | PatternCode) == (kind == "bytes")
+        sound &= not isinstance(column.code, PatternCode) or column.code.levels == column.domain.levels
     for quantiser in (column.quantiser, column.code.quantiser if isinstance(column.code, NumberCode) else None):
         floats = isinstance(quantiser, FloatBits | FloatDecimal | FloatGrid)
         sound &= quantiser is None or (kind in ("int", "float") and floats == (kind == "float"))

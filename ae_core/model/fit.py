@@ -189,7 +189,6 @@ def scout_dimensions(
     table: SymbolTable, training: TrainingTable, pool: ThreadPoolExecutor, *, seed: int, progress: Progress | None
 ) -> tuple[DimensionPoint, ...]:
     """Preview loss and latent bits by latent dimension, each from a short training."""
-
     points = []
     for point in pool.map(lambda dims: _scout(table, training, dims, RATE_WEIGHT, seed), DIMENSIONS):
         points.append(point)

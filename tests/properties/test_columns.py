@@ -267,7 +267,9 @@ def round_trip(plan: TablePlan, policy: ResolvedPolicy, block: pa.Table) -> None
         positions, streams = dependencies(plan, [name])
         symbols = np.zeros_like(encoded.symbols)
         symbols[:, positions] = encoded.symbols[:, positions]
-        part = decode_columns(plan, symbols, {s: encoded.streams[s] for s in streams if s in encoded.streams}, [name], encoded.wide)
+        part = decode_columns(
+            plan, symbols, {s: encoded.streams[s] for s in streams if s in encoded.streams}, [name], encoded.wide
+        )
         assert repr(storage(part[name])) == repr(storage(rebuilt[name]))
 
 

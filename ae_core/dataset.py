@@ -340,7 +340,8 @@ def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
     first = tasks[0]
     codec, names = first.archive.codec(first.manifest), first.schema.names
     if first.layer == "preview":
-        tables = [pipeline.preview_block(codec, _latents(task), task.rows, names) for task in tasks]
+        latents = [pipeline.StoredBlock(_latents(task), b"", task.rows) for task in tasks]
+        tables = pipeline.preview_blocks(codec, latents, names)
     else:
         stored = [
             pipeline.StoredBlock(

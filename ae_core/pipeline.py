@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -128,27 +128,52 @@ class EncodedBlock:
 
 def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
     """The payloads of one block of rows (at most 65,536)."""
-    encoded = encode_columns(codec.plan, table)
-    spent = stream_bytes(codec.plan, encoded.streams)
+    return encode_blocks(codec, [table])[0]
+
+
+def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock]:
+    """`encode_block` of several blocks, the network's symbols in lockstep: equal payloads in less time."""
+    encoded = [encode_columns(codec.plan, table) for table in tables]
+    spent = [stream_bytes(codec.plan, block.streams) for block in encoded]
     network = codec.network
-    streams = _mix(codec, encoded, spent)
     if network is None:
-        return EncodedBlock(None, pack_streams(streams | encoded.streams), spent, encoded.exceptions)
-    z = encode_latents(network.encoder, encoded.symbols)
+        return [
+            EncodedBlock(None, pack_streams(_mix(codec, block, cost) | block.streams), cost, block.exceptions)
+            for block, cost in zip(encoded, spent, strict=True)
+        ]
+    z = [encode_latents(network.encoder, block.symbols) for block in encoded]
+    streams = [_mix(codec, block, cost) for block, cost in zip(encoded, spent, strict=True)]
     for number, group in enumerate(network.groups):
-        intervals = blocks.block_intervals(group.frozen, group_symbols(group, z, encoded.symbols))
-        streams[f"g{number}"] = rans.encode(intervals.reshape(-1))
-        for position, bits in position_bits(group, intervals, z.shape[1]).items():
-            spent[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
-    side = side_streams(codec.plan, encoded.streams, table.num_rows)
-    latents = pack_streams({LATENTS: blocks.encode_block(network.prior, z)} | side)
+        joined = [group_symbols(group, *known) for known in zip(z, (block.symbols for block in encoded), strict=True)]
+        found = blocks.intervals_of_blocks(group.frozen, joined)
+        for intervals, some, cost in zip(found, streams, spent, strict=True):
+            some[f"g{number}"] = rans.encode(intervals.reshape(-1))
+            for position, bits in position_bits(group, intervals, network.latent_dims).items():
+                cost[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
+    latents = blocks.intervals_of_blocks(network.prior, z)
+    return [_encoded_block(codec.plan, *parts) for parts in zip(encoded, latents, streams, spent, strict=True)]
+
+
+def _encoded_block(
+    plan: TablePlan, encoded: EncodedColumns, latents: np.ndarray, streams: dict[str, bytes], spent: dict[str, int]
+) -> EncodedBlock:
+    """The payloads of a block that has a network."""
+    side = side_streams(plan, encoded.streams, len(encoded.symbols))
     rest = {name: stream for name, stream in encoded.streams.items() if name not in side}
-    return EncodedBlock(latents, pack_streams(streams | rest), spent, encoded.exceptions)
+    return EncodedBlock(
+        latents=pack_streams({LATENTS: rans.encode(latents.reshape(-1))} | side),
+        residuals=pack_streams(streams | rest),
+        column_bytes=spent,
+        exceptions=encoded.exceptions,
+    )
 
 
 @dataclass(frozen=True)
 class StoredBlock:
-    """Both payloads of a block as they are stored, and its number of rows."""
+    """Both payloads of a block as they are stored, and its number of rows.
+
+    residuals : may be left empty where only latents or a preview are asked for.
+    """
 
     latents: bytes | None
     residuals: bytes
@@ -168,8 +193,18 @@ def decode_block(
     return decode_blocks(codec, [StoredBlock(latents, residuals, rows)], columns)[0]
 
 
-def decode_blocks(codec: Codec, stored: Sequence[StoredBlock], columns: Sequence[str] | None = None) -> list[pa.Table]:
+def decode_blocks(
+    codec: Codec,
+    stored: Sequence[StoredBlock],
+    columns: Sequence[str] | None = None,
+    *,
+    z: Sequence[np.ndarray] | None = None,
+) -> list[pa.Table]:
     """`decode_block` of several blocks, the network's symbols in lockstep: equal rows in less time.
+
+    Parameters
+    ----------
+    z : what `latents_of_blocks` made of the blocks, where the caller has it already.
 
     Raises
     ------
@@ -180,11 +215,13 @@ def decode_blocks(codec: Codec, stored: Sequence[StoredBlock], columns: Sequence
     needed, _ = dependencies(codec.plan, columns)
     symbols = [given_symbols(codec.plan, some, block.rows) for some, block in zip(streams, stored, strict=True)]
     network = codec.network
-    asked = {position for position in needed if codec.plan.symbols[position].coded}
+    mixed = _mixed_places(codec, needed)
+    context = {p for place in mixed for p in _looked_at(codec, place)}
+    asked = {position for position in context.union(needed) if codec.plan.symbols[position].coded}
     if asked:
         if network is None:
             raise Corrupt("model: columns are coded by a network that the model lacks: verify the archive")
-        z = _latents_of_blocks(codec, [block.latents for block in stored], [block.rows for block in stored])
+        z = latents_of_blocks(codec, stored) if z is None else z
         for number, group in enumerate(network.groups):
             if asked.isdisjoint(group.positions):
                 continue
@@ -192,9 +229,7 @@ def decode_blocks(codec: Codec, stored: Sequence[StoredBlock], columns: Sequence
             blocks.decode_blocks(group.frozen, [_stream(some, f"g{number}") for some in streams], joined)
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
-    wide: list[dict[int, Codes]] = [{} for _ in stored]
-    if codec.mixing is not None:
-        wide = [_unmix(codec, some, known, set(needed)) for known, some in zip(symbols, streams, strict=True)]
+    wide = [_unmix(codec, some, known, mixed) for known, some in zip(symbols, streams, strict=True)]
     return [
         decode_columns(codec.plan, known, some, columns, numbers)
         for known, some, numbers in zip(symbols, streams, wide, strict=True)
@@ -229,19 +264,31 @@ def _mix(codec: Codec, encoded: EncodedColumns, spent: dict[str, int]) -> dict[s
     return {MIXING: data}
 
 
-def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, needed: set[int]) -> dict[int, Codes]:
-    """Fill in the symbols of the mixing coder's columns, as far as those needed; the codes of the wide ones."""
-    assert codec.mixing is not None
-    plan = codec.plan
-    columns = symbol_columns(plan)
+def _mixed_places(codec: Codec, needed: Collection[int]) -> set[int]:
+    """The mixing coder's columns, by its numbers, that have some of these symbol positions."""
+    if codec.mixing is None:
+        return set()
     coded = {model.column for model in codec.mixing.models}
-    wanted = {place for place, (index, _) in enumerate(columns) if not needed.isdisjoint(plan.positions[index])} & coded
+    columns = symbol_columns(codec.plan)
+    return {place for place in coded if not set(codec.plan.positions[columns[place][0]]).isdisjoint(needed)}
+
+
+def _looked_at(codec: Codec, place: int) -> set[int]:
+    """Symbol positions that have to be known before a column of the mixing coder can be decoded."""
+    assert codec.mixing is not None
+    columns = symbol_columns(codec.plan)
+    return {p for c in codec.mixing.known_before(place) for p in codec.plan.positions[columns[c][0]]}
+
+
+def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, wanted: set[int]) -> dict[int, Codes]:
+    """Fill in the symbols of the wanted columns of the mixing coder; the codes of the wide ones."""
     wide: dict[int, Codes] = {}
-    if wanted:
+    if codec.mixing is not None and wanted:
+        plan = codec.plan
         known = symbol_codes(plan, symbols, numbered_codes(plan, streams, len(symbols)))
         codes = mixing.decode_block(codec.mixing, _stream(streams, MIXING), len(symbols), known, wanted)
         for place in wanted:
-            index, domain = columns[place]
+            index, domain = symbol_columns(plan)[place]
             symbols[:, plan.positions[index]] = codes_to_digits(domain, codes[:, place])
             if domain.wide:
                 wide[index] = codes[:, place]
@@ -256,14 +303,21 @@ def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
     NoLatents
         When the model has none.
     """
-    return _latents_of_blocks(codec, [latents], [rows])[0]
+    return latents_of_blocks(codec, [StoredBlock(latents, b"", rows)])[0]
 
 
-def _latents_of_blocks(codec: Codec, latents: Sequence[bytes | None], rows: Sequence[int]) -> list[np.ndarray]:
-    if codec.network is None or any(payload is None for payload in latents):
+def latents_of_blocks(codec: Codec, stored: Sequence[StoredBlock]) -> list[np.ndarray]:
+    """`latents_of` several blocks, decoded in lockstep; residuals are not looked at.
+
+    Raises
+    ------
+    NoLatents
+        When the model or one of the blocks has none.
+    """
+    if codec.network is None or any(block.latents is None for block in stored):
         raise NoLatents(codec.no_latents_reason or "this partition has no latents")
-    z = [np.zeros((count, codec.network.latent_dims), np.uint16) for count in rows]
-    streams = [_stream(unpack_streams(payload), LATENTS) for payload in latents if payload is not None]
+    z = [np.zeros((block.rows, codec.network.latent_dims), np.uint16) for block in stored]
+    streams = [_stream(unpack_streams(block.latents), LATENTS) for block in stored if block.latents is not None]
     blocks.decode_blocks(codec.network.prior, streams, z)
     return z
 
@@ -276,11 +330,37 @@ def preview_block(codec: Codec, latents: bytes | None, rows: int, columns: Seque
     NoLatents
         When the model has none.
     """
-    z = latents_of(codec, latents, rows)
-    assert codec.network is not None
-    assert latents is not None
-    table = preview_columns(codec.plan, preview_codes(codec.network.preview, z), unpack_streams(latents))
-    return table if columns is None else table.select([name for name in table.column_names if name in set(columns)])
+    return preview_blocks(codec, [StoredBlock(latents, b"", rows)], columns)[0]
+
+
+def preview_blocks(
+    codec: Codec,
+    stored: Sequence[StoredBlock],
+    columns: Sequence[str] | None = None,
+    *,
+    z: Sequence[np.ndarray] | None = None,
+) -> list[pa.Table]:
+    """`preview_block` of several blocks, their latents decoded in lockstep.
+
+    Parameters
+    ----------
+    z : as of `decode_blocks`.
+
+    Raises
+    ------
+    NoLatents
+        When the model has none.
+    """
+    z = latents_of_blocks(codec, stored) if z is None else z
+    tables = []
+    for block, latents in zip(stored, z, strict=True):
+        assert codec.network is not None
+        assert block.latents is not None
+        codes = preview_codes(codec.network.preview, latents)
+        table = preview_columns(codec.plan, codes, unpack_streams(block.latents))
+        kept = table.column_names if columns is None else [name for name in table.column_names if name in set(columns)]
+        tables.append(table.select(kept))
+    return tables
 
 
 def _streams(block: StoredBlock) -> dict[str, bytes]:

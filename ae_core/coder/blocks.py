@@ -1,6 +1,6 @@
 """A block's symbols to bytes and back: model step and coder step fused, no Python per symbol.
 
-A block is one lane: one rANS stream, copy tables that start empty, a first row without a predecessor. Blocks decode
+A block is one lane: one rANS stream, copy tables that start empty, a first row without a predecessor. Blocks go
 up to four in lockstep, so that the weights are read once for all of them; how many has no influence on any bit. The
 functions release the interpreter lock; callers run blocks in threads.
 """
@@ -40,22 +40,39 @@ _START64: Final = np.uint64(rans.START)
 
 
 @bare_kernel
-def _intervals(m: Packed, w: Work, symbols: np.ndarray, out: np.ndarray, sources: int = SOURCES) -> None:
-    """First slot + (frequency - 1) * 2^16 of every network-coded symbol, uint32, in coding order."""
-    at = 0
-    for row in range(symbols.shape[0]):
-        begin_row(m, w, 1)
+def _intervals(
+    m: Packed,
+    w: Work,
+    symbols: np.ndarray,
+    rows_at: np.ndarray,
+    out: np.ndarray,
+    out_at: np.ndarray,
+    sources: int = SOURCES,
+) -> None:
+    """First slot + (frequency - 1) * 2^16 of every network-coded symbol of blocks in lockstep, the longest first.
+
+    Block b has the rows of `symbols` from `rows_at[b]` to those of b + 1; its intervals, uint32 in coding order, go to
+    `out` from `out_at[b]` on, which moves on.
+    """
+    live = out_at.shape[0]
+    for row in range(rows_at[1] - rows_at[0]):
+        while rows_at[live - 1] + row >= rows_at[live]:
+            live -= 1
+        begin_row(m, w, live)
         for p in range(m.kinds.shape[0]):
-            find_copies(m, w, 0, p, symbols, row)
-            symbol = np.int64(symbols[row, p])
+            for b in range(live):
+                find_copies(m, w, b, p, symbols, rows_at[b] + row)
             if m.kinds[p] == NETWORK:
-                weigh(m, w, p, 1)
-                low, frequency = slot_range(m, w, 0, p, symbol)
-                update_copies(m, w, 0, p, symbol)
-                out[at] = np.uint32(low) | (np.uint32(frequency - 1) << np.uint32(16))
-                at += 1
-            update_state(m, w, 0, p, symbol)
-        end_row(m, w, 1)
+                weigh(m, w, p, live)
+                for b in range(live):
+                    symbol = np.int64(symbols[rows_at[b] + row, p])
+                    low, frequency = slot_range(m, w, b, p, symbol)
+                    update_copies(m, w, b, p, symbol)
+                    out[out_at[b]] = np.uint32(low) | (np.uint32(frequency - 1) << np.uint32(16))
+                    out_at[b] += 1
+            for b in range(live):
+                update_state(m, w, b, p, np.int64(symbols[rows_at[b] + row, p]))
+        end_row(m, w, live)
 
 
 @bare_kernel
@@ -124,6 +141,12 @@ def _network_positions(group: FrozenGroup) -> list[int]:
     return [p for p, size in enumerate(group.alphabets) if group.coded[p] and size > 1]
 
 
+def _longest_first(symbols: Sequence[np.ndarray]) -> list[list[int]]:
+    """Numbers of the blocks that go in lockstep, the longest first: about equal lengths go together."""
+    order = sorted(range(len(symbols)), key=lambda b: -len(symbols[b]))
+    return [order[first : first + MAX_BLOCKS] for first in range(0, len(order), MAX_BLOCKS)]
+
+
 def block_intervals(group: FrozenGroup, symbols: np.ndarray) -> np.ndarray:
     """First slot + (frequency - 1) * 2^16 of every network-coded symbol, uint32 (rows, network-coded positions).
 
@@ -132,16 +155,30 @@ def block_intervals(group: FrozenGroup, symbols: np.ndarray) -> np.ndarray:
         Corrupt: when a symbol is outside its alphabet.
 
     """
-    _check_symbols(group, symbols, coded=True)
-    out = np.empty((len(symbols), len(_network_positions(group))), np.uint32)
-    packed = pack(group)
-    _intervals(
-        packed,
-        make_work(packed, np.array([len(symbols)])),
-        np.require(symbols, requirements=["C", "W"]),
-        out.reshape(-1),
-    )
-    return out
+    return intervals_of_blocks(group, [symbols])[0]
+
+
+def intervals_of_blocks(group: FrozenGroup, symbols: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """`block_intervals` of many blocks of one group, up to four in lockstep: less time a symbol, equal results.
+
+    Raises
+    ------
+        Corrupt: when a symbol is outside its alphabet.
+
+    """
+    for block in symbols:
+        _check_symbols(group, block, coded=True)
+    width, packed = len(_network_positions(group)), pack(group)
+    found = [np.zeros((0, width), np.uint32)] * len(symbols)
+    for some in _longest_first(symbols):
+        rows = np.array([len(symbols[b]) for b in some], np.int64)
+        rows_at = first_rows(tuple(rows.tolist()))
+        out = np.empty(int(rows_at[-1]) * width, np.uint32)
+        joined = np.concatenate([symbols[b] for b in some])
+        _intervals(packed, make_work(packed, rows), np.ascontiguousarray(joined), rows_at, out, rows_at[:-1] * width)
+        for b, first, count in zip(some, rows_at, rows, strict=False):
+            found[b] = out[first * width : (first + count) * width].reshape(count, width)
+    return found
 
 
 def encode_block(group: FrozenGroup, symbols: np.ndarray) -> bytes:
@@ -196,10 +233,8 @@ def decode_blocks(group: FrozenGroup, data: Sequence[bytes], symbols: Sequence[n
         _check_symbols(group, block, coded=False)
         if not (block.flags.c_contiguous and block.flags.writeable):
             raise ValueError("symbols must be C-contiguous and writable: they are filled in place")
-    order = sorted(range(len(symbols)), key=lambda b: -len(symbols[b]))
     packed = pack(group)
-    for first in range(0, len(order), MAX_BLOCKS):
-        some = order[first : first + MAX_BLOCKS]
+    for some in _longest_first(symbols):
         _decode_together(group, packed, [data[b] for b in some], [symbols[b] for b in some])
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -18,16 +19,16 @@ from ae_core.archive.log import open_archive
 from ae_core.archive.names import partition_folder
 from ae_core.archive.stage import put_layers, put_partition
 from ae_core.columns import check_block
-from ae_core.dataset import preview_names
+from ae_core.dataset import LOCKSTEP_CELLS, preview_names
 from ae_core.errors import SourceChanging
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
-from ae_core.lake import LakePartition, file_sha256, read_blocks, refresh, schema
+from ae_core.lake import BLOCK_ROWS, LakePartition, file_sha256, read_blocks, refresh, schema
 from ae_core.records import TableInfo, own_schema, with_metadata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
 from ae_core.report.losses import LossAccumulator
-from ae_core.threads import ordered_map
+from ae_core.threads import ordered_map, thread_count
 
 READ_ATTEMPTS = 3
 
@@ -120,22 +121,33 @@ class _Encoder:
     def run(self) -> _Encoder:
         total = sum(row_counts(self._partition))
         done = 0
-        for block in ordered_map(self._encode, read_blocks(self._partition), threads=self._threads):
+        together = lockstep_blocks(total, len(self.schema), self._threads)
+        groups = _grouped(read_blocks(self._partition), together)
+        for block in chain.from_iterable(ordered_map(self._encode, groups, threads=self._threads)):
             self._add(block)
             done += block.original.num_rows
             self._progress(self._partition.id, done, total)
         return self
 
-    def _encode(self, table: pa.Table) -> _Block:
-        rows = table.num_rows
-        encoded = pipeline.encode_block(self._codec, table)
-        rebuilt = pipeline.decode_block(self._codec, encoded.latents, encoded.residuals, rows)
-        rebuilt = with_metadata(rebuilt, table.schema)
-        check_block(self._info.policy, table, rebuilt)
-        preview = None
+    def _encode(self, tables: Sequence[pa.Table]) -> list[_Block]:
+        """Blocks in lockstep: encoded, and decoded again from their bytes alone."""
+        codec = self._codec
+        encoded = pipeline.encode_blocks(codec, tables)
+        stored = [
+            pipeline.StoredBlock(block.latents, block.residuals, table.num_rows)
+            for block, table in zip(encoded, tables, strict=True)
+        ]
+        z = None if codec.network is None else pipeline.latents_of_blocks(codec, stored)
+        rebuilt = [
+            with_metadata(table, original.schema)
+            for table, original in zip(pipeline.decode_blocks(codec, stored, z=z), tables, strict=True)
+        ]
+        for original, table in zip(tables, rebuilt, strict=True):
+            check_block(self._info.policy, original, table)
+        previews: Sequence[pa.Table | None] = [None] * len(tables)
         if self._previewed:
-            preview = pipeline.preview_block(self._codec, encoded.latents, rows, self._previewed)
-        return _Block(table, encoded, rebuilt, preview)
+            previews = pipeline.preview_blocks(codec, stored, self._previewed, z=z)
+        return [_Block(*parts) for parts in zip(tables, encoded, rebuilt, previews, strict=True)]
 
     def _add(self, block: _Block) -> None:
         result = self.result
@@ -151,6 +163,18 @@ class _Encoder:
         self.losses.add(block.original, block.rebuilt)
         if self.preview_losses is not None and block.preview is not None:
             self.preview_losses.add(block.original, block.preview)
+
+
+def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
+    """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
+    share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
+    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * columns)))
+
+
+def _grouped(tables: Iterable[pa.Table], size: int) -> Iterator[tuple[pa.Table, ...]]:
+    stream = iter(tables)
+    while group := tuple(islice(stream, size)):
+        yield group
 
 
 def _count(counts: dict[str, int], name: str, more: int) -> None:

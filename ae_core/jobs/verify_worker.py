@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
+import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.columns import check_block
-from ae_core.dataset import Archive, Partition
+from ae_core.dataset import Archive, Partition, decoded
 from ae_core.errors import LatentlakeError
 from ae_core.lake import LakePartition, read_blocks, schema
 from ae_core.records import check_stored
@@ -51,13 +53,32 @@ class PartitionProof:
 
 
 def prove(request: VerifyRequest) -> list[PartitionProof]:
-    """Decode every partition of the proposal and compare it with its source."""
+    """Decode every partition of the proposal and compare it with its source.
+
+    Blocks of several partitions are decoded together. An error may then be a neighbour's, so the partition that met
+    one is looked at once more by itself.
+    """
     staged = open_snapshot(request.archive).with_proposal(Proposal.from_json(request.proposal))
     archive = Archive(staged)
-    return [_prove(staged, Partition(archive, staged.manifest(s.id)), s, request.threads) for s in request.sources]
+    pairs = [(Partition(archive, staged.manifest(source.id)), source) for source in request.sources]
+    proofs = []
+    tables = _tables(pairs, request.threads)
+    for place, (partition, source) in enumerate(pairs):
+        proof = _prove(staged, partition, source, islice(tables, len(partition.manifest.block_rows)))
+        if proof.problem is not None:
+            tables.close()
+            proof = _prove(staged, partition, source, _tables([(partition, source)], request.threads))
+            tables = _tables(pairs[place + 1 :], request.threads)
+        proofs.append(proof)
+    return proofs
 
 
-def _prove(staged: Snapshot, partition: Partition, source: LakePartition, threads: int) -> PartitionProof:
+def _tables(pairs: Sequence[tuple[Partition, LakePartition]], threads: int) -> Generator[pa.Table, None, None]:
+    """The rebuilt blocks of the partitions, one after the other."""
+    yield from decoded((task for partition, _ in pairs for task in partition.tasks()), threads=threads)
+
+
+def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables: Iterator[pa.Table]) -> PartitionProof:
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
     rows = 0
@@ -65,7 +86,7 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, thread
     try:
         for layer in partition.manifest.layers:  # every byte: decoding reads the payloads alone
             check_stored(staged.archive.store, layer.file)
-        for original, rebuilt in zip_longest(read_blocks(source), partition.blocks(threads=threads)):
+        for original, rebuilt in zip_longest(read_blocks(source), tables):
             if original is None or rebuilt is None:
                 problem = "the archive and the source have different numbers of rows"
                 break

@@ -105,6 +105,18 @@ class MixingPlan:
                     numbers += [tap.column, references.index(tap.reference), _folded(tap.weight)]
         return b"".join(_varint(number) for number in numbers)
 
+    def known_before(self, column: int) -> set[int]:
+        """The columns without a model that decoding a column looks at, through those coded before it too."""
+        seen: set[int] = set()
+        for model in self.models:
+            references = {tap.reference for tap in model.taps} | {feature[2] for feature in model.features}
+            references |= set() if model.again is None else {model.again}
+            seen |= {c for reference in references for c in reference if c >= 0} | {tap.column for tap in model.taps}
+            seen |= {argument for kind, argument, _ in model.features if kind >= NOW}
+            if model.column == column:
+                break
+        return seen - {model.column for model in self.models}
+
     def renumbered(self, places: Mapping[int, int]) -> MixingPlan:
         """The plan for a table in which columns stand at other places, in the same order; some may be gone."""
         kept = sorted(places)

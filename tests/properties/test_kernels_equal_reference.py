@@ -60,10 +60,12 @@ def test_streams_equal_the_reference_and_decode_exactly(group, rows, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(group=models(), rows=st.lists(st.sampled_from([0, 1, 2, 9, 30]), max_size=6), seed=st.integers(0, 2**32))
-def test_blocks_decode_together_as_they_do_alone(group, rows, seed):
+def test_blocks_code_together_as_they_do_alone(group, rows, seed):
     check_bounds(group)
     symbols = [random_symbols(seed + b, count, group.alphabets) for b, count in enumerate(rows)]
     data = [blocks.encode_block(group, block) for block in symbols]
+    together = blocks.intervals_of_blocks(group, symbols)
+    assert [rans.encode(intervals.reshape(-1)) for intervals in together] == data
     rebuilt = [np.where(np.array(group.coded), 999, block).astype(np.uint16) for block in symbols]
     blocks.decode_blocks(group, data, rebuilt)
     assert all(np.array_equal(found, block) for found, block in zip(rebuilt, symbols, strict=True))

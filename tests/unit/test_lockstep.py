@@ -11,7 +11,7 @@ import pytest
 from ae_core import dataset
 from ae_core.dataset import BlockTask, decoded
 from ae_core.errors import Corrupt
-from ae_core.pipeline import StoredBlock, decode_block, decode_blocks, encode_block
+from ae_core.pipeline import StoredBlock, decode_block, decode_blocks, encode_block, encode_blocks
 from tests.unit.test_pipeline import assert_same, codec, plain_codec, table_of
 
 
@@ -51,9 +51,10 @@ def archive(*rows: int) -> OneCodec:
 
 @pytest.mark.parametrize("model", [codec(), plain_codec()], ids=["network", "plain"])
 @pytest.mark.parametrize("columns", [None, ["price", "word"], ["note"]])
-def test_blocks_decoded_together_are_those_decoded_alone(model, columns):
+def test_blocks_coded_together_are_those_coded_alone(model, columns):
     tables = [table_of(rows, seed) for seed, rows in enumerate((300, 1, 30, 700, 120))]
     encoded = [encode_block(model, table) for table in tables]
+    assert encode_blocks(model, tables) == encoded
     stored = [StoredBlock(e.latents, e.residuals, t.num_rows) for e, t in zip(encoded, tables, strict=True)]
     together = decode_blocks(model, stored, columns)
     alone = [decode_block(model, block.latents, block.residuals, block.rows, columns) for block in stored]

@@ -100,17 +100,20 @@ def test_the_fresh_process_finds_other_data(run, lake):
     assert proofs["month=2"].problem is None
 
 
-def test_damaged_uploads_are_never_committed(run):
+@pytest.mark.parametrize("hurt", [0, 1])
+def test_damaged_uploads_are_never_committed(run, hurt):
+    """Blocks of both partitions are decoded together; only the damaged one is left out."""
     prepared, batch = _staged(run)
-    names = sorted(Proposal.from_json(batch[0].proposal).names)
+    names = sorted(Proposal.from_json(batch[hurt].proposal).names)
     victim = Path(prepared.archive) / next(name for name in names if name.endswith("residuals.parquet"))
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
     outcomes = {one.partition: one for one in commit_batch(prepared, batch)}
-    assert outcomes["month=1"].action == "failed"
-    assert "residuals.parquet" in outcomes["month=1"].reason
-    assert open_snapshot(prepared.archive).partitions == ("month=2",)
+    damaged, whole = (batch[place].source.id for place in (hurt, 1 - hurt))
+    assert outcomes[damaged].action == "failed"
+    assert "residuals.parquet" in outcomes[damaged].reason
+    assert open_snapshot(prepared.archive).partitions == (whole,)
 
 
 def test_a_missing_manifest_stops_the_whole_batch(run):
@@ -138,13 +141,13 @@ def test_the_fresh_process_never_imports_torch(run, monkeypatch):
 
 def test_a_cell_outside_its_bound_is_never_staged(run, monkeypatch):
     _, found, prepared = run
-    real = encode.pipeline.decode_block
+    real = encode.pipeline.decode_blocks
 
-    def wrong(*arguments):
-        table = real(*arguments)
-        return table.set_column(0, table.schema.field(0), [[value + 1.0 for value in table["x"].to_pylist()]])
+    def wrong(*arguments, **more):
+        (table,) = real(*arguments, **more)
+        return [table.set_column(0, table.schema.field(0), [[value + 1.0 for value in table["x"].to_pylist()]])]
 
-    monkeypatch.setattr(encode.pipeline, "decode_block", wrong)
+    monkeypatch.setattr(encode.pipeline, "decode_blocks", wrong)
     with pytest.raises(BoundViolated, match="x"):
         encode_partition(prepared, found.due[0], threads=1)
     assert not list(Path(prepared.archive).rglob("manifest.json.zst"))

@@ -96,8 +96,11 @@ def diamonds_of(pickled: bytes) -> pa.Table:
     floats, _places, integers = (np.frombuffer(buffer, "<i8" if i else "<f8") for i, buffer in enumerate(buffers))
     rows = len(integers) // 2
     texts = next(found for found in lists if len(found) == 3 * rows)
-    kinds = {"float": iter(floats.reshape(-1, rows)), "text": iter([texts[i * rows : (i + 1) * rows] for i in range(3)])}
-    kinds["integer"] = iter(integers.reshape(2, rows)[1:])
+    kinds = {
+        "float": iter(floats.reshape(-1, rows)),
+        "text": iter([texts[at : at + rows] for at in range(0, 3 * rows, rows)]),
+        "integer": iter(integers.reshape(2, rows)[1:]),  # the row names come first
+    }
     if ["rownames", *DIAMONDS.names] not in lists:
         raise SystemExit("the columns of diamonds are not those that were expected")
 

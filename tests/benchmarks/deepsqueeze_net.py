@@ -191,7 +191,7 @@ def _train(
         rows = torch.randint(len(numbers), (min(BATCH, len(numbers)),))
         loss = net.loss(numbers[rows].float(), present[rows], classes[rows].long())
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
     with torch.no_grad():

@@ -118,6 +118,7 @@ def _contents(pickled: bytes) -> tuple[list[bytes], list[list[Any]]]:
     lists: list[list[Any]] = []
     frames: list[list[Any]] = [[]]  # what was pushed since each open mark; other instructions push nothing here
     top: Any = None
+    argument: Any
     for code, argument, _ in pickletools.genops(pickled):
         if code.name in ("SHORT_BINUNICODE", "BYTEARRAY8", "BINGET", "EMPTY_LIST"):
             top = [] if code.name == "EMPTY_LIST" else memo[argument] if code.name == "BINGET" else argument

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = Path(sys.executable).with_name("latentlake")
-_READ = re.compile(r"read\w*\(\d+<([^>]*)>.*\) = (\d+)$")
+# A call that another thread interrupts is two lines of a trace: "... <unfinished ...>", "<... read resumed>... = 60".
+_CALL = re.compile(r"^(\d+) +\w*read\w*\(\d+<([^>]*)>")
+_COUNT = re.compile(r"^(\d+) .*\) += (\d+)$")
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,14 @@ def bytes_read(folder: Path, *arguments: str | Path) -> int | None:
 def read_below(folder: Path, trace: Iterable[str]) -> int:
     """Bytes that the read calls of a trace of strace took from files below a folder."""
     root = f"{folder.resolve()}{os.sep}"
-    found = (_READ.search(line) for line in trace)
-    return sum(int(call[2]) for call in found if call and call[1].startswith(root))
+    reading: dict[str, str] = {}  # thread -> the file of its last call
+    total = 0
+    for line in trace:
+        if call := _CALL.match(line):
+            reading[call[1]] = call[2]
+        if (count := _COUNT.match(line)) and reading.get(count[1], "").startswith(root):
+            total += int(count[2])
+    return total
 
 
 def size_below(folder: Path) -> int:

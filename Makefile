@@ -7,16 +7,17 @@ VENV ?= .venv
 TORCH_INDEX ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ci test-full lint format bench clean
+.PHONY: help demo test test-ci test-full lint format bench bench-scale bench-access clean
 
 help: ## this text
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(INSTALLED): infra/constraints.txt infra/install.py pyproject.toml
 	@$(or $(PYTHON),false) -c "$(FITS)" || { echo "no Python 3.11 or newer with its venv module: install python3 and python3-venv, or make PYTHON=/path/to/python3"; exit 1; }
@@ -48,8 +49,14 @@ format: $(INSTALLED) ## rewrite the code in the house's format
 	@$(BIN)/ruff check --fix $(LINTED)
 	@$(BIN)/ruff format $(LINTED)
 
-bench: $(INSTALLED) ## archive against peers on open tables: one JSON and one Markdown table under demo/bench
-	@$(BIN)/python -m tests.benchmarks.run
+bench: $(INSTALLED) ## archive against peers on open tables: JSON, Markdown and plots under demo/bench
+	@$(BIN)/python -m tests.benchmarks.run $(BENCH_ARGS)
+
+bench-scale: $(INSTALLED) ## bytes, time and memory as rows and columns grow (long; BENCH_ARGS="--rows 10000 100000 --columns 5 50")
+	@$(BIN)/python -m tests.benchmarks.scale $(BENCH_ARGS)
+
+bench-access: $(INSTALLED) ## time and bytes read for a part of an archive
+	@$(BIN)/python -m tests.benchmarks.access $(BENCH_ARGS)
 
 clean: ## what was built, downloaded and cached, but .venv
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -31,6 +31,7 @@ from ae_core.model.autoencoder import (
 Progress = Callable[[str, float], None]  # (what, share done)
 BETAS = (0.9, 0.98)
 MDL_EVERY = 4  # the weights' bits change slowly: charged every fourth step, four times as strong
+COPIES = 2  # an archive stores its model twice
 SMOOTH = 0.5  # standard deviations up to which a numeric error counts squared
 MEASURE_ROWS = 8192  # rows of each kind behind a point of a training curve
 
@@ -281,7 +282,7 @@ def train_context(
         _set_rate(optimiser, schedule.at(step))
         loss = bits(rows, step >= schedule.round_from * schedule.steps)
         if step % MDL_EVERY == 0:
-            loss = loss + model.weight_bits() * (MDL_EVERY / rows_served)
+            loss = loss + model.weight_bits() * (COPIES * MDL_EVERY / rows_served)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

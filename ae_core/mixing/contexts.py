@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations, pairwise
 from math import log2
@@ -33,7 +35,7 @@ from ae_core.mixing.plan import (
     Reference,
 )
 
-SEARCH_ROWS = 12_288  # rows on which contexts are tried
+SEARCH_ROWS = 16_384  # rows on which contexts are tried
 FIT_ROWS = 32_768  # rows on which guesses are fitted and finished models are compared
 BEFORE: Reference = (-1,)
 _TRIED = 10  # features that are combined, the best alone first
@@ -69,12 +71,15 @@ def choose(
     bounds = [*block_starts, len(codes)]
     parts = [np.ascontiguousarray(codes[a:b], np.int64) for a, b in pairwise(bounds) if b > a]
     search, fit = _first_rows(bare, parts, SEARCH_ROWS), _first_rows(bare, parts, FIT_ROWS)
-    known = [column for column in range(len(levels)) if not coded[column]]
-    models = []
-    for column in range(len(levels)):
-        if coded[column]:
-            models.append(_Search(bare, search, fit, column, known, ordinal).best())
-            known.append(column)
+    given = [column for column in range(len(levels)) if not coded[column]]
+    order = [column for column in range(len(levels)) if coded[column]]
+
+    def search_for(place: int) -> ColumnModel:
+        known = sorted([*given, *order[:place]])
+        return _Search(bare, search, fit, order[place], known, ordinal).best()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the coder lets go of the interpreter lock
+        models = list(pool.map(search_for, range(len(order))))
     return replace(bare, models=tuple(models))
 
 

@@ -130,10 +130,6 @@ def test_what_is_known_is_not_kept():
         assert told not in text
 
 
-def lists_of(record, change):
-    return {**record, "columns": change}
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from ae_core.errors import Corrupt
-from ae_core.report.cells import family_of
+from ae_core.report.cells import Family, family_of
 from ae_core.report.certificate import Certificate, CodedColumn, ColumnCertificate, PreviewLoss, StoredBytes
 from ae_core.report.records import BoundRecord, ColumnLoss, Plain, pack
 from ae_core.report.rounding import figure
@@ -38,10 +39,15 @@ class KnownColumn:
     coder: str
     reason: str
 
+    @cached_property
+    def family(self) -> Family:
+        """What its cells are measured as."""
+        return family_of(self.type)
+
     @property
     def is_number(self) -> bool:
         """Whether errors of its cells are distances."""
-        return family_of(self.type) != "category"
+        return self.family != "category"
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def _no_move(column: KnownColumn, values: Figures) -> float | None:
 
 
 def _no_sum(column: KnownColumn, values: Figures) -> float | None:
-    return 0.0 if column.is_number and family_of(column.type) == "number" else None
+    return 0.0 if column.family == "number" else None
 
 
 def _bias(column: KnownColumn, values: Figures) -> float | None:

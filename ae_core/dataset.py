@@ -17,9 +17,11 @@ import pyarrow as pa
 from ae_core import pipeline
 from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.certificates import read_certificate
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
 from ae_core.records import TableInfo, select_manifests, table_info, training_reports, with_metadata
+from ae_core.report.certificate import Certificate
 from ae_core.selection import RowRange, Where, parse_rows
 from ae_core.threads import ordered_map, thread_count
 
@@ -189,11 +191,10 @@ class Partition:
         return self.manifest.rows
 
     @property
-    def certificate(self) -> Any:
-        """The measured loss of every column, as it was recorded (`ae_core.report.certificate.Certificate`)."""
-        from ae_core.report.certificate import Certificate
-
-        return Certificate.from_dict(self.manifest.certificate)
+    def certificate(self) -> Certificate:
+        """The measured loss of every column, as it was recorded."""
+        codec = self._archive.codec(self.manifest) if self.manifest.model else None
+        return read_certificate(self.manifest, self.table, codec)
 
     @cached_property
     def table(self) -> TableInfo:
@@ -278,7 +279,8 @@ class Partition:
     def _require(self, layer: Layer) -> None:
         kept = {one.layer for one in self.manifest.layers}
         if layer == "preview" and "latents" not in kept:
-            reason = self.manifest.no_latents_reason or "its latents were dropped"
+            codec = self._archive.codec(self.manifest)
+            reason = self.manifest.no_latents_reason or codec.no_latents_reason or "its latents were dropped"
             raise NoLatents(f"{self.id} has no preview: {reason}")
         if layer == "bounded" and "residuals" not in kept:
             raise LayerMissing(f"{self.id} keeps its latents alone: --layer preview reads them")

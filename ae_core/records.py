@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from ae_core.archive.fields import parse_json
+from ae_core.archive.fields import unpack_json
 from ae_core.archive.format import Commit, Manifest, ObjectRef, TableRecord
 from ae_core.archive.log import Archive
 from ae_core.archive.reader import Snapshot
@@ -58,7 +57,7 @@ def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
     if own is None:
         return info
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(own, validate=True)))
+        schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(own)))
     except (TypeError, ValueError, pa.ArrowException):
         raise Corrupt(f"{manifest.partition}: its manifest holds no readable schema") from None
     if not schema.equals(info.schema):
@@ -70,7 +69,7 @@ def own_schema(schema: pa.Schema, shared: pa.Schema) -> dict[str, Any]:
     """What a manifest's `extra` says of the schema: nothing where it equals the shared one, metadata included."""
     if schema.equals(shared, check_metadata=True):
         return {}
-    return {_OWN_SCHEMA: base64.b64encode(schema.serialize().to_pybytes()).decode()}
+    return {_OWN_SCHEMA: schema.serialize().to_pybytes().hex()}
 
 
 def with_metadata(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -133,7 +132,7 @@ def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
 def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
     """The report that a commit refers to, checked; None if it has none."""
     ref = commit.report
-    return None if ref is None else parse_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+    return None if ref is None else unpack_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def check_stored(store: Store, ref: ObjectRef) -> None:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import zstandard
+import brotli
 
 from ae_core.archive.names import is_sha256
 from ae_core.errors import Corrupt
@@ -29,7 +29,8 @@ _OPEN = b'{"sha256":"'
 _BODY = b'","body":'
 _CLOSE = b"}\n"
 _START = len(_OPEN) + 64 + len(_BODY)
-_ZSTD_LEVEL = 19
+_QUICK = 1 << 20  # bytes from which on the last percent of a manifest is not worth the time
+_STEP = 16  # bytes given to brotli at once: they can unfold to some 16 MiB at most, so no bomb gets far
 
 T = TypeVar("T")
 
@@ -89,8 +90,9 @@ def unseal(data: bytes, where: str) -> dict[str, Any]:
 
 
 def pack_json(value: Mapping[str, object]) -> bytes:
-    """Canonical JSON of `value` as one zstd frame without checksum (its SHA-256 is kept by whoever refers to it)."""
-    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=False).compress(canonical_json(value))
+    """Canonical JSON of `value` as one brotli stream (its SHA-256 is kept by whoever refers to it)."""
+    text = canonical_json(value)
+    return brotli.compress(text, mode=brotli.MODE_TEXT, quality=11 if len(text) < _QUICK else 9)
 
 
 def unpack_json(data: bytes, where: str) -> dict[str, Any]:
@@ -99,16 +101,20 @@ def unpack_json(data: bytes, where: str) -> dict[str, Any]:
     Raises
     ------
     Corrupt
-        If it is not such a frame, or would take more than `MAX_MANIFEST` bytes.
+        If it is not one whole brotli stream, or would take more than `MAX_MANIFEST` bytes.
     """
+    engine, parts, size = brotli.Decompressor(), [], 0
     try:
-        size = zstandard.frame_content_size(data)
-        if not 0 <= size <= MAX_MANIFEST:
-            raise Corrupt(f"{where}: says it holds {size} bytes, at most {MAX_MANIFEST} are allowed")
-        text = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_MANIFEST)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"{where}: not readable as zstd ({error})") from None
-    return parse_json(text, where)
+        for start in range(0, len(data), _STEP):
+            parts.append(engine.process(data[start : start + _STEP]))
+            size += len(parts[-1])
+            if size > MAX_MANIFEST:
+                raise Corrupt(f"{where}: holds more than the {MAX_MANIFEST} bytes that are allowed")
+    except brotli.error:
+        raise Corrupt(f"{where}: not readable as brotli") from None
+    if not engine.is_finished():
+        raise Corrupt(f"{where}: cut short")
+    return parse_json(b"".join(parts), where)
 
 
 class Fields:

@@ -1,19 +1,19 @@
 """The archive's own files as dataclasses, and their bytes: marker, commit, table record, manifest.
 
-Pure: nothing here touches a store. Marker and commits are sealed JSON, manifests and table records zstd JSON whose
+Pure: nothing here touches a store. Marker and commits are sealed JSON, manifests and table records brotli JSON whose
 SHA-256 the referring file holds. `docs/format.md` says the same in words. Readers ignore fields that they do not know;
 what a reader must understand stands in `requires`.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
-from ae_core.archive.names import FOLDERS, checked, is_sha256
+from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
 from ae_core.errors import Corrupt, UnsupportedFormat
 
 FORMAT = 0
@@ -101,11 +101,14 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class BlockEntry:
-    """Where a block's payload lies in its layer file: offset and length in bytes, SHA-256 of the payload."""
+    """Where a block's payload lies in its layer file: offset and length in bytes, SHA-256 of the payload.
+
+    The only block of a file has none: the file's own stands for it.
+    """
 
     offset: int
     length: int
-    sha256: str
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,6 @@ class Manifest:
     sources: tuple[SourceFile, ...]
     digest: str
     certificate: Mapping[str, Any]
-    versions: Mapping[str, str]
     no_latents_reason: str | None = None
     requires: tuple[str, ...] = ()
     format: int = FORMAT
@@ -245,21 +247,21 @@ def read_commit(data: bytes, where: str) -> Commit:
 
 def table_bytes(record: TableRecord) -> bytes:
     """The table record's file."""
-    return pack_json({"policy": dict(record.policy), "schema": base64.b64encode(record.schema_ipc).decode()})
+    return pack_json({"policy": dict(record.policy), "schema": record.schema_ipc.hex()})
 
 
 def read_table(data: bytes, where: str) -> TableRecord:
     """Inverse of `table_bytes`; the caller has checked the SHA-256 of `data`."""
     fields = Fields(unpack_json(data, where), where)
     try:
-        schema = base64.b64decode(fields.text("schema"), validate=True)
+        schema = bytes.fromhex(fields.text("schema"))
     except ValueError:
-        raise Corrupt(f"{where}: schema is not base64") from None
+        raise Corrupt(f"{where}: schema is not hexadecimal") from None
     return TableRecord(schema, fields.mapping("policy"))
 
 
-def manifest_bytes(manifest: Manifest) -> bytes:
-    """The manifest's file."""
+def manifest_bytes(manifest: Manifest, name: str = "") -> bytes:
+    """The manifest's file, which will be stored under `name`: layer files beside it are named without its folder."""
     optional: dict[str, object] = {
         "extra": dict(manifest.extra),
         "model": manifest.model,
@@ -274,21 +276,20 @@ def manifest_bytes(manifest: Manifest) -> bytes:
             "digest": manifest.digest,
             "format": manifest.format,
             "keys": dict(manifest.keys),
-            "layers": [_layer_dict(layer) for layer in manifest.layers],
+            "layers": [_layer_dict(layer, folder_of(name)) for layer in manifest.layers],
             "partition": manifest.partition,
             "sources": [
                 [source.name, source.rows, source.size, source.token, source.mtime, source.sha256]
                 for source in manifest.sources
             ],
             "table": manifest.table,
-            "versions": dict(manifest.versions),
             **{key: value for key, value in optional.items() if value},
         }
     )
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Inverse of `manifest_bytes`; the caller has checked the SHA-256 of `data`.
+    """Inverse of `manifest_bytes` for the manifest named `where`; the caller has checked the SHA-256 of `data`.
 
     Raises
     ------
@@ -304,11 +305,10 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         table=fields.sha256("table"),
         model=fields.sha256("model") if fields.has("model") else None,
         block_rows=fields.items("block_rows", as_number),
-        layers=fields.items("layers", _read_layer),
+        layers=fields.items("layers", partial(_read_layer, folder_of(where))),
         sources=fields.items("sources", _read_source),
         digest=fields.text("digest"),
         certificate=fields.mapping("certificate"),
-        versions={key: as_text(value, f"{where}: versions") for key, value in fields.mapping("versions").items()},
         no_latents_reason=fields.text("no_latents_reason") if fields.has("no_latents_reason") else None,
         requires=requires,
         format=number,
@@ -381,28 +381,40 @@ def read_change(value: object, where: str) -> Change:
     return Change(fields.text("partition"), manifest)
 
 
-def _layer_dict(layer: LayerFile) -> dict[str, object]:
-    return {
-        "file": object_dict(layer.file),
+def _layer_dict(layer: LayerFile, folder: str) -> dict[str, object]:
+    name = layer.file.name.removeprefix(folder)
+    file = layer.file if "/" in name else replace(layer.file, name=name)
+    values: dict[str, object] = {
+        "file": object_dict(file),
         "layer": layer.layer,
         "lengths": [block.length for block in layer.blocks],
         "offsets": [block.offset for block in layer.blocks],
-        "sha256": [block.sha256 for block in layer.blocks],
     }
+    hashes = [block.sha256 for block in layer.blocks]
+    return values | ({"sha256": hashes} if len(hashes) > 1 else {})
 
 
-def _read_layer(value: object, where: str) -> LayerFile:
+def _read_layer(folder: str, value: object, where: str) -> LayerFile:
     fields = Fields(value, where)
     file = read_object(fields.mapping("file"), f"{where}: file")
+    if "/" not in file.name:
+        file = replace(file, name=checked(folder + file.name))
     lengths = fields.items("lengths", as_number)
     offsets = fields.items("offsets", as_number)
-    hashes = fields.items("sha256", as_text)
+    hashes: tuple[str | None, ...] = (None,) if len(lengths) == 1 else fields.items("sha256", _as_sha256)
     if not len(lengths) == len(offsets) == len(hashes):
         raise Corrupt(f"{where}: its lists differ in length")
-    if not all(map(is_sha256, hashes)) or any(o + n > file.length for o, n in zip(offsets, lengths, strict=True)):
-        raise Corrupt(f"{where}: a block lies outside of its file or has no SHA-256")
+    if any(o + n > file.length for o, n in zip(offsets, lengths, strict=True)):
+        raise Corrupt(f"{where}: a block lies outside of its file")
     blocks = tuple(BlockEntry(o, n, h) for o, n, h in zip(offsets, lengths, hashes, strict=True))
     return LayerFile(fields.text("layer"), file, blocks)
+
+
+def _as_sha256(value: object, where: str) -> str:
+    text = as_text(value, where)
+    if not is_sha256(text):
+        raise Corrupt(f"{where} is not a SHA-256")
+    return text
 
 
 def _read_source(value: object, where: str) -> SourceFile:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,7 +38,8 @@ def layer_bytes(payloads: Sequence[bytes]) -> tuple[bytes, tuple[BlockEntry, ...
         for payload in payloads:
             writer.write_table(pa.table({"payload": pa.array([payload], pa.binary())}, schema=SCHEMA))
     data = sink.getvalue()
-    return data, tuple(_entries(data, payloads))
+    entries = _entries(data, payloads)
+    return data, tuple(replace(entry, sha256=None) for entry in entries) if len(entries) == 1 else tuple(entries)
 
 
 def _entries(data: bytes, payloads: Sequence[bytes]) -> list[BlockEntry]:

@@ -95,6 +95,11 @@ def shared_name(kind: str, sha256: str) -> str:
     return f"{FOLDERS[kind]}/{sha256}-{new_uid()}/object"
 
 
+def folder_of(name: str) -> str:
+    """What stands before the last part of a name, its slash included; empty without one."""
+    return name[: name.rfind("/") + 1]
+
+
 def _escape(part: str) -> str:
     """A path part of a partition's id in the alphabet of names: other bytes become `_xx`, long parts end in a hash."""
     raw = part.encode("utf-8", "surrogateescape")

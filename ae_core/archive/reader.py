@@ -102,7 +102,10 @@ class Snapshot:
             raise LayerMissing(f"partition {manifest.partition} has no {layer}; layers kept: {kept}")
         for index in range(len(held.blocks)) if blocks is None else blocks:
             block = held.blocks[index]
-            yield self.archive.store.get_range(held.file.name, block.offset, block.length, block.sha256)
+            if block.sha256 is None:
+                yield self._get(held.file)[block.offset : block.offset + block.length]
+            else:
+                yield self.archive.store.get_range(held.file.name, block.offset, block.length, block.sha256)
 
     def with_proposal(self, proposal: Proposal) -> Snapshot:
         """The snapshot as it would be with `proposal` committed: how a fresh process reads what is staged."""

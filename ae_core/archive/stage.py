@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ae_core.archive.fields import Fields, as_text, canonical_json, sha256_hex
+from ae_core.archive.fields import Fields, as_text, canonical_json, pack_json, sha256_hex
 from ae_core.archive.format import (
     Change,
     LayerFile,
@@ -108,8 +108,9 @@ def put_layers(archive: Archive, folder: str, payloads: Mapping[str, Sequence[by
 
 def put_partition(archive: Archive, folder: str, manifest: Manifest) -> Proposal:
     """The manifest of staged layers, and the proposal to make it the partition's."""
-    data = manifest_bytes(manifest)
-    ref = ObjectRef(f"{folder}/manifest.json.zst", len(data), sha256_hex(data))
+    name = f"{folder}/manifest.json.br"
+    data = manifest_bytes(manifest, name)
+    ref = ObjectRef(name, len(data), sha256_hex(data))
     archive.store.put_new(ref.name, data)
     return Proposal(
         changes=(Change(manifest.partition, ref),),
@@ -119,9 +120,9 @@ def put_partition(archive: Archive, folder: str, manifest: Manifest) -> Proposal
 
 
 def put_report(archive: Archive, report: Mapping[str, object]) -> ObjectRef:
-    """A report (plain JSON) under a fresh name; a commit may refer to it."""
-    data = canonical_json(report)
-    ref = ObjectRef(f"{REPORTS}/{new_uid()}.json", len(data), sha256_hex(data))
+    """A report under a fresh name; a commit may refer to it."""
+    data = pack_json(report)
+    ref = ObjectRef(f"{REPORTS}/{new_uid()}.json.br", len(data), sha256_hex(data))
     archive.store.put_new(ref.name, data)
     return ref
 

@@ -383,6 +383,8 @@ def _check_layer(check: _Check, partition: str, layer: LayerFile) -> None:
 
 def _block_intact(store: Store, layer: LayerFile, index: int) -> bool:
     block = layer.blocks[index]
+    if block.sha256 is None:
+        return False
     try:
         store.get_range(layer.file.name, block.offset, block.length, block.sha256)
     except Corrupt:

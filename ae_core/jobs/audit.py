@@ -14,8 +14,8 @@ from ae_core.errors import LakeError, LatentlakeError, OutputExists
 from ae_core.jobs.page import write_page
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import AuditedColumn, AuditedPartition, AuditResult
-from ae_core.jobs.verify import rebuilt_digest
 from ae_core.lake import LakePartition, file_sha256, list_partitions, read_blocks
+from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate
 from ae_core.report.losses import LossAccumulator
 from ae_core.report.records import TableDetail
@@ -63,7 +63,7 @@ def audit(
     audited = []
     for done, partition in enumerate(partitions):
         progress("audit", done, len(partitions))
-        audited.append(_audit(partition, originals.get(partition.id), threads))
+        audited.append(_audit(partition, originals.get(partition.id), threads, drawn=html is not None))
     progress("audit", len(partitions), len(partitions))
     if html is not None:
         details = {one.certificate.partition: one.detail for one in audited if one.detail is not None}
@@ -90,15 +90,14 @@ def _originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakeP
     return {name: partition for name, partition in found.items() if name in wanted}
 
 
-def _audit(partition: Partition, original: LakePartition | None, threads: int) -> Audited:
+def _audit(partition: Partition, original: LakePartition | None, threads: int, *, drawn: bool) -> Audited:
     certificate = partition.certificate
-    recorded = partition.manifest.extra.get("detail")
-    detail = TableDetail.from_dict(recorded) if isinstance(recorded, Mapping) else None
+    detail: TableDetail | None = None
     problem: str | None = None
     digest = ""
     try:
         if original is None:
-            digest = rebuilt_digest(partition, threads=threads)
+            digest, detail = _decode(partition, threads, drawn=drawn)
         else:
             digest, certificate, detail = _measure(partition, original, certificate, threads)
     except LatentlakeError as error:
@@ -114,6 +113,18 @@ def _audit(partition: Partition, original: LakePartition | None, threads: int) -
     return Audited(
         AuditedPartition(partition.id, partition.rows, digest_ok, ratio, verdict.outside, problem), certificate, detail
     )
+
+
+def _decode(partition: Partition, threads: int, *, drawn: bool) -> tuple[str, TableDetail | None]:
+    """Digest of what is decoded and, for a page, the page data that the archive keeps with the rebuilt side."""
+    digest = PartitionDigest(partition.schema)
+    hidden = [name for name, bound in partition.bounds.items() if bound.sensitive]
+    page = pagedata.read(partition.manifest.extra.get("detail"), partition.schema, hidden) if drawn else None
+    for block in partition.blocks(threads=threads):
+        digest.add(block)
+        if page is not None:
+            page.add(block)
+    return digest.hexdigest(), None if page is None else page.finish()
 
 
 def _measure(

@@ -153,8 +153,8 @@ def _append(prepared: Prepared, batch: Sequence[Staged], proofs: Sequence[Partit
         {
             "kind": "verification",
             "partitions": [
-                {"digest": p.digest, "outside": p.outside, "partition": p.partition, "rows": p.rows} for p in proofs
-            ],
+                {"outside": proof.outside, "partition": proof.partition, "rows": proof.rows} for proof in proofs
+            ],  # what they decode to is the digest of their manifests, or they would not be here
             "versions": versions(),
         },
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, islice
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +17,7 @@ from ae_core.archive.format import SourceFile as RecordedFile
 from ae_core.archive.log import open_archive
 from ae_core.archive.names import partition_folder
 from ae_core.archive.stage import put_layers, put_partition
+from ae_core.certificates import store_certificate
 from ae_core.columns import check_block
 from ae_core.dataset import LOCKSTEP_CELLS, preview_names
 from ae_core.errors import SourceChanging
@@ -26,6 +26,7 @@ from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import BLOCK_ROWS, LakePartition, file_sha256, read_blocks, refresh, schema
 from ae_core.records import TableInfo, own_schema, with_metadata
+from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
 from ae_core.report.losses import LossAccumulator
 from ae_core.threads import ordered_map, thread_count
@@ -224,11 +225,11 @@ def _stage(
         layers=layers,
         sources=sources,
         digest=certificate.digest,
-        certificate=certificate.to_dict(),
-        versions=versions(),
-        no_latents_reason=codec.no_latents_reason,
-        extra=own_schema(encoder.schema, info.schema) | _page_data(prepared, encoder),
+        certificate={},
+        extra=own_schema(encoder.schema, info.schema)
+        | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {}),
     )
+    manifest = replace(manifest, certificate=store_certificate(certificate, manifest, info, codec))
     proposal = put_partition(archive, folder, manifest)
     stored = sum(change.manifest.length for change in proposal.changes if change.manifest is not None)
     verdict = certificate.verdict()
@@ -278,13 +279,8 @@ def _certificate(
     )
 
 
-def _page_data(prepared: Prepared, encoder: _Encoder) -> dict[str, Any]:
-    """Histograms and worst rows, so that a report can be drawn after the originals are gone."""
-    return {"detail": encoder.losses.finish().detail.to_dict()} if prepared.page_data else {}
-
-
 def versions() -> dict[str, str]:
-    """Releases that a partition was written with."""
+    """Releases that partitions are written with."""
     found = {}
     for name in ("latentlake", "pyarrow", "numpy"):
         try:

@@ -8,6 +8,7 @@ from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
 from ae_core.archive.log import Logged
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.certificates import read_certificate
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
     FileListing,
@@ -19,8 +20,8 @@ from ae_core.jobs.results import (
     PartitionListing,
     Totals,
 )
-from ae_core.records import file_path, layer_sizes, select_manifests, source_bytes
-from ae_core.report.certificate import Certificate
+from ae_core.pipeline import Codec
+from ae_core.records import TableInfo, file_path, layer_sizes, select_manifests, source_bytes, table_info
 from ae_core.selection import Where
 
 
@@ -33,11 +34,12 @@ def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) 
     """
     found = open_snapshot(url, number=snapshot)
     manifests = select_manifests(found, where)
+    tables: dict[str, TableInfo] = {}
     return Listing(
         archive=found.archive.store.url,
         snapshot=found.number,
         head_sha256=found.sha256,
-        partitions=tuple(_row(found, manifest) for manifest in manifests),
+        partitions=tuple(_row(found, manifest, tables) for manifest in manifests),
         models=_models(found),
         totals=_totals(found, manifests),
     )
@@ -56,6 +58,8 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
         some = ", ".join(found.partitions[:12]) or "none"
         raise UsageError(f"{url}: no partition {partition!r}; there are: {some}")
     manifest = found.manifest(partition)
+    model = found.model(manifest)
+    codec = None if model is None else Codec.from_bytes(model)
     return PartitionDetail(
         archive=found.archive.store.url,
         snapshot=found.number,
@@ -67,8 +71,8 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
             for source in manifest.sources
         ),
         model=manifest.model or "",
-        no_latents_reason=manifest.no_latents_reason,
-        certificate=dict(manifest.certificate),
+        no_latents_reason=manifest.no_latents_reason or (codec.no_latents_reason if codec else None),
+        certificate=read_certificate(manifest, table_info(found, manifest), codec).to_dict(),
     )
 
 
@@ -86,15 +90,17 @@ def archive_log(url: str) -> Log:
     )
 
 
-def worst_ratio(manifest: Manifest) -> float | None:
+def _worst_ratio(snapshot: Snapshot, manifest: Manifest, tables: dict[str, TableInfo]) -> float | None:
     """Largest error over bound that the partition's certificate states; None where every column is exact."""
-    certificate = Certificate.from_dict(manifest.certificate)
-    if all(column.loss.bound.kind == "exact" for column in certificate.columns):
+    if manifest.table not in tables:
+        tables[manifest.table] = table_info(snapshot, manifest)
+    info = tables[manifest.table]
+    if all(bound.exact for bound in info.policy.bounds.values()):
         return None
-    return certificate.verdict().worst_ratio
+    return read_certificate(manifest, info).verdict().worst_ratio
 
 
-def _row(snapshot: Snapshot, manifest: Manifest) -> PartitionListing:
+def _row(snapshot: Snapshot, manifest: Manifest, tables: dict[str, TableInfo]) -> PartitionListing:
     sizes = layer_sizes(manifest)
     ref = snapshot.state.partitions[manifest.partition]
     sources = source_bytes(manifest)
@@ -107,7 +113,7 @@ def _row(snapshot: Snapshot, manifest: Manifest) -> PartitionListing:
         layers=sizes,
         manifest_bytes=ref.length,
         ratio=(sum(sizes.values()) + ref.length) / max(1, sources),
-        worst_ratio=worst_ratio(manifest),
+        worst_ratio=_worst_ratio(snapshot, manifest, tables),
         commit=_commit_of(snapshot.state.commits, manifest.partition, ref),
     )
 

@@ -103,12 +103,12 @@ def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Sna
 
 
 def _compact(value: Any) -> Any:
-    """The same plain data with six significant digits: a curve needs no more, and every byte is in the archive."""
+    """The same plain data with four significant digits: a curve needs no more, and every byte is in the archive."""
     if isinstance(value, Mapping):
         return {key: _compact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_compact(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 @lru_cache(maxsize=2)

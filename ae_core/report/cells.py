@@ -19,6 +19,7 @@ Family = Literal["number", "time", "category"]
 
 # a float ratio this close to the threshold is decided with fractions
 _NEAR = 1e-9
+_TEXT = 60
 
 
 def family_of(arrow_type: pa.DataType) -> Family:
@@ -285,3 +286,21 @@ def unequal_cells(original: pa.ChunkedArray, rebuilt: pa.ChunkedArray) -> int:
     both_null = pc.and_(pc.is_null(plain[0]), pc.is_null(plain[1]))
     equal = pc.or_(pc.fill_null(same, False), both_null)
     return len(original) - (pc.sum(equal).as_py() or 0)
+
+
+def shown_cell(scalar: pa.Scalar) -> Any:
+    """A cell as JSON holds it: numbers as they are, the rest as text of at most 60 characters."""
+    if not scalar.is_valid:
+        return None
+    if family_of(scalar.type) == "time":
+        try:
+            return scalar.cast(pa.string()).as_py()
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            return str(scalar.value)
+    value = scalar.as_py()
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    text = str(value)
+    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"

@@ -1,7 +1,7 @@
 """The certificate of a partition: what was lost, what it cost in bytes, and the digest that re-proves both.
 
-A certificate is small (about 2 kB compressed for twenty columns): histograms and worst rows live in a separate
-:class:`~ae_core.report.records.TableDetail`, so that they can be switched off.
+A certificate is small (``stored.py``: under a kilobyte for twenty columns): histograms and worst rows live in a
+separate :class:`~ae_core.report.records.TableDetail`, so that they can be switched off.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CodedColumn:
 class PreviewLoss:
     """Measured loss of a column as the autoencoder's decoder alone rebuilds it; nothing is promised.
 
-    ``naive_error`` and ``naive_share`` are what the column's mean and mode would reach.
+    ``naive_error`` is what always the mean would reach, ``naive_share`` of a category always the mode.
     """
 
     changed: int = 0
@@ -55,7 +55,8 @@ class PreviewLoss:
     @classmethod
     def of(cls, loss: ColumnLoss) -> PreviewLoss:
         """The part of a measured loss that a preview reports."""
-        return cls(loss.changed, loss.max_error, loss.mean_error, loss.rmse, loss.naive_error, loss.naive_share)
+        share = None if loss.is_number else loss.naive_share
+        return cls(loss.changed, loss.max_error, loss.mean_error, loss.rmse, loss.naive_error, share)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ import copy
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ae_core.report.cells import Comparison, Numbers, compare_numbers, family_of, numbers_of, unequal_cells
+from ae_core.report.cells import Comparison, Numbers, compare_numbers, family_of, numbers_of, shown_cell, unequal_cells
 from ae_core.report.records import (
     BoundLike,
     BoundRecord,
@@ -25,7 +24,6 @@ from ae_core.report.records import (
     PairedHistogram,
     TableDetail,
     TableLoss,
-    WorstCell,
     WorstRow,
 )
 from ae_core.report.rounding import figure
@@ -40,11 +38,11 @@ from ae_core.report.sketches import (
     wasserstein,
 )
 
-ERROR_BINS = 40
-SHOWN_BINS = 64
+ERROR_BINS = 30
+"""Even; bins of whole steps may be one more."""
+SHOWN_BINS = 48
 TAIL = 0.005
-WORST = 5
-_TEXT = 60
+WORST = 3
 
 
 class LossAccumulator:
@@ -95,7 +93,7 @@ class LossAccumulator:
         score = np.zeros(original.num_rows)
         pairs = list(zip(_pick(original, self._schema), _pick(rebuilt, self._schema), strict=True))
         for column, (before, after) in zip(self._columns, pairs, strict=True):
-            ratio = column.add(self._rows, before, after)
+            ratio = column.add(before, after)
             if ratio is not None:
                 score += np.nan_to_num(np.abs(ratio), posinf=1e6)
         self._correlation.add(self._rows, [c.last[0] for c in self._correlated], [c.last[1] for c in self._correlated])
@@ -127,7 +125,7 @@ class LossAccumulator:
         floor = self._worst[-1].score if len(self._worst) == WORST else 0.0
         for row in _largest(score, floor):
             cells = [
-                (None, None) if column.sensitive else (_shown(before[row]), _shown(after[row]))
+                (None, None) if column.sensitive else (shown_cell(before[row]), shown_cell(after[row]))
                 for column, (before, after) in zip(self._columns, pairs, strict=True)
             ]
             self._worst.append(
@@ -167,24 +165,6 @@ def _largest(score: np.ndarray, floor: float) -> np.ndarray:
     return rows[np.lexsort((rows, -score[rows]))]
 
 
-def _shown(scalar: pa.Scalar) -> Any:
-    """A cell as JSON holds it: numbers as they are, the rest as text of at most 60 characters."""
-    if not scalar.is_valid:
-        return None
-    if family_of(scalar.type) == "time":
-        try:
-            return scalar.cast(pa.string()).as_py()
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            return str(scalar.value)
-    value = scalar.as_py()
-    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
-        return str(value)
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
-        return value
-    text = str(value)
-    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
-
-
 def _column(item: pa.Field, bound: BoundRecord) -> _NumberColumn | _CategoryColumn:
     if family_of(item.type) == "category":
         return _CategoryColumn(item, bound)
@@ -218,7 +198,7 @@ class _ErrorCounts:
         whole = 0 if value is None else math.floor(value / unit)
         if bound.kind == "abs" and not pa.types.is_floating(arrow_type) and 0 < whole < 2**50:
             self.limit = whole
-            self.step = 2 * ((2 * whole + 1) // (2 * ERROR_BINS)) + 1
+            self.step = 1 + 2 * max(0, -(-(2 * whole - ERROR_BINS) // (2 * (ERROR_BINS + 1))))
             self.counts = np.zeros(2 * self._place(whole) + 1, np.int64)
         else:
             self.counts = np.zeros(ERROR_BINS, np.int64)
@@ -256,9 +236,8 @@ class _NumberColumn:
         self._original = _Side()
         self._rebuilt = self._original  # one object for both until the first difference
         self._errors = _ErrorCounts(item.type, bound)
-        self._worst: list[WorstCell] = []
 
-    def add(self, first_row: int, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
+    def add(self, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
         """Measure a block; the signed error over bound per row where any differs, else None."""
         original = numbers_of(before)
         self._rows += len(before)
@@ -280,8 +259,6 @@ class _NumberColumn:
         self._rebuilt.add(rebuilt)
         found = compare_numbers(original, rebuilt, kind=self._bound.kind, value=self._value)
         self._note(found, original, rebuilt)
-        if found.ratio is not None:
-            self._note_worst(first_row, found, before, after)
         return found.ratio
 
     def _note(self, found: Comparison, original: Numbers, rebuilt: Numbers) -> None:
@@ -299,15 +276,6 @@ class _NumberColumn:
         self._sum_change += float(found.difference.sum()) + come - gone
         if found.ratio is not None:
             self._errors.add(found.difference[found.pairs], found.ratio[found.pairs])
-
-    def _note_worst(self, first_row: int, found: Comparison, before: pa.ChunkedArray, after: pa.ChunkedArray) -> None:
-        assert found.ratio is not None
-        floor = self._worst[-1].ratio if len(self._worst) == WORST else 0.0
-        for row in _largest(np.abs(found.ratio), floor):
-            shown = (None, None) if self.sensitive else (_shown(before[int(row)]), _shown(after[int(row)]))
-            error = figure(float(found.difference[row]), towards="away")
-            self._worst.append(WorstCell(first_row + int(row), float(abs(found.ratio[row])), error, *shown))
-        self._worst = sorted(self._worst, key=lambda cell: (-cell.ratio, cell.row))[:WORST]
 
     def finish(self, exceptions: int) -> ColumnLoss:
         before, after = self._original.cells, self._rebuilt.cells
@@ -369,9 +337,6 @@ class _NumberColumn:
             error_step=self._errors.step if changed else 0,
             error_limit=self._errors.limit if changed else 0,
             histogram=None if self.sensitive or not changed else _paired(self._original.cells, self._rebuilt.cells),
-            worst=tuple(
-                WorstCell(c.row, figure(c.ratio, towards="away"), c.error, c.original, c.rebuilt) for c in self._worst
-            ),
             withheld=self.sensitive,
         )
 
@@ -394,9 +359,8 @@ class _CategoryColumn:
         self._original: DistinctSketch | None = DistinctSketch()
         self._rebuilt: DistinctSketch | None = self._original
 
-    def add(self, first_row: int, before: pa.ChunkedArray, after: pa.ChunkedArray) -> None:
+    def add(self, before: pa.ChunkedArray, after: pa.ChunkedArray) -> None:
         """Count the cells of a block that did not come back."""
-        del first_row
         unequal = unequal_cells(before, after)
         self._rows += len(before)
         self._nulls += before.null_count
@@ -441,7 +405,7 @@ def _counted(sketch: DistinctSketch | None, column: pa.ChunkedArray) -> Distinct
 
 
 def _paired(before: DyadicHistogram, after: DyadicHistogram) -> PairedHistogram | None:
-    """Both sides in at most 64 bins over the middle 99 % of the cells."""
+    """Both sides in at most 48 bins over the middle 99 % of the cells."""
     exponent, start, left, right = align(before, after)
     both = left + right
     if not both.sum():

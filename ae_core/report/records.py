@@ -119,17 +119,6 @@ class PairedHistogram:
 
 
 @dataclass(frozen=True)
-class WorstCell:
-    """A cell with a large error; values are ``None`` in sensitive columns (``withheld``)."""
-
-    row: int
-    ratio: float
-    error: float
-    original: Any = None
-    rebuilt: Any = None
-
-
-@dataclass(frozen=True)
 class ColumnDetail:
     """What a page shows of a column beyond its figures."""
 
@@ -138,7 +127,6 @@ class ColumnDetail:
     error_step: int = 0  # 0: equal bins over [-bound, bound]; else whole steps a bin (odd), the middle bin around 0
     error_limit: int = 0  # whole steps that the bound allows, where error_step is not 0
     histogram: PairedHistogram | None = None  # None for categories and sensitive columns
-    worst: tuple[WorstCell, ...] = ()
     withheld: bool = False
 
 
@@ -158,25 +146,6 @@ class TableDetail:
 
     columns: tuple[ColumnDetail, ...] = ()
     worst_rows: tuple[WorstRow, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return pack(self)
-
-    @classmethod
-    def from_dict(cls, data: Plain) -> TableDetail:
-        """Inverse of :meth:`to_dict`."""
-        columns = tuple(
-            unpack(
-                ColumnDetail,
-                item,
-                histogram=lambda h: unpack(PairedHistogram, h),
-                worst=lambda cells: tuple(unpack(WorstCell, cell) for cell in cells),
-            )
-            for item in data.get("columns", ())
-        )
-        rows = tuple(unpack(WorstRow, item) for item in data.get("worst_rows", ()))
-        return cls(columns, rows)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ae_core.report.certificate import Certificate, CodedColumn, ColumnCertificate, PreviewLoss, StoredBytes, Verdict
 from ae_core.report.certificate import verdict_of as _verdict
-from ae_core.report.records import ColumnDetail, ColumnLoss, PairedHistogram, TableDetail, WorstCell, WorstRow
+from ae_core.report.records import ColumnDetail, ColumnLoss, PairedHistogram, TableDetail, WorstRow
 from ae_core.report.rounding import figure
 from ae_core.report.sketches import coarsen
 
@@ -25,14 +25,13 @@ _BINS = 64
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """A column over all partitions; ``worst`` cells carry the partition they are in."""
+    """A column over all partitions."""
 
     loss: ColumnLoss
     coded: CodedColumn
     preview: PreviewLoss | None
     errors: ColumnDetail | None = None  # only its error counts concern all partitions
     histogram: PairedHistogram | None = None
-    worst: tuple[tuple[str, WorstCell], ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,14 +94,12 @@ def summarise(certificates: Sequence[Certificate], details: Mapping[str, TableDe
 def _column(name: str, certificates: Sequence[Certificate], details: Mapping[str, TableDetail]) -> ColumnSummary:
     parts = [(c.partition, column) for c in certificates for column in c.columns if column.name == name]
     kept = [(p, d) for p, _ in parts if p in details for d in details[p].columns if d.name == name]
-    worst = sorted(((p, cell) for p, d in kept for cell in d.worst), key=lambda item: -item[1].ratio)
     return ColumnSummary(
         loss=merge_losses([column.loss for _, column in parts]),
         coded=_coded([column.coded for _, column in parts]),
         preview=_preview([column for _, column in parts if column.preview is not None]),
         errors=_errors([d for _, d in kept]),
         histogram=_histogram([d.histogram for _, d in kept if d.histogram is not None]),
-        worst=tuple(worst[:SHOWN_WORST]),
     )
 
 

@@ -68,7 +68,6 @@ def stage_partition(archive: Archive, shared: stage.Proposal, pid: str, version:
         sources=(f.SourceFile(f"{pid}/part-0.parquet", sum(BLOCK_ROWS), 1234, "token", "2024", "0" * 64),),
         digest=partition_digest(SCHEMA, data),
         certificate={"columns": ["id", "word"], "max_error": [0, 0.25]},
-        versions={"latentlake": "0"},
     )
     return shared + stage.put_partition(archive, folder, manifest)
 

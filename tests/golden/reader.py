@@ -66,7 +66,7 @@ def fetch(root, ref):
 
 
 def snapshot(root):
-    """Part A: manifests by partition; a function from SHA-256 to a shared object."""
+    """Part A: manifests by partition, each with its folder; a function from SHA-256 to a shared object."""
     parent, number, manifests, shared = (root / "latentlake.json").read_bytes(), 0, {}, {}
     assert sealed(parent)["format"] == 0
     while (path := root / "_commits" / f"{number:020d}.json").exists():
@@ -75,7 +75,8 @@ def snapshot(root):
         manifests |= {change["partition"]: change["manifest"] for change in commit.get("changes", [])}
         shared |= {entry["sha256"]: entry | {"name": entry["names"][0]} for entry in commit.get("shared", [])}
         parent, number = path.read_bytes(), number + 1
-    found = {name: json.loads(zstandard.decompress(fetch(root, ref))) for name, ref in manifests.items() if ref}
+    found = {name: (ref["name"], brotli.decompress(fetch(root, ref))) for name, ref in manifests.items() if ref}
+    found = {name: json.loads(text) | {"folder": Path(own).parent} for name, (own, text) in found.items()}
     return found, lambda sha256: fetch(root, shared[sha256])
 
 
@@ -490,15 +491,14 @@ def read(root):
         model, count = read_model(shared(manifest["model"])), len(manifest["block_rows"])
         payloads = {"latents": [b""] * count}
         for layer in manifest["layers"]:
-            data = fetch(root, layer["file"])
+            data = fetch(root if "/" in layer["file"]["name"] else root / manifest["folder"], layer["file"])
             found = [data[at : at + size] for at, size in zip(layer["offsets"], layer["lengths"], strict=True)]
-            assert [hashlib.sha256(payload).hexdigest() for payload in found] == layer["sha256"]
+            assert count == 1 or [hashlib.sha256(payload).hexdigest() for payload in found] == layer["sha256"]
             payloads[layer["layer"]] = found
         blocks = zip(payloads["latents"], payloads["residuals"], manifest["block_rows"], strict=True)
         tables = [Block(model, *block).table() for block in blocks]
-        found = digest(model[0], tables)
-        assert found == manifest["digest"]
-        yield partition, found, pa.concat_tables(tables)
+        assert digest(model[0], tables) == manifest["digest"]
+        yield partition, manifest["digest"], pa.concat_tables(tables)
 
 
 if __name__ == "__main__":

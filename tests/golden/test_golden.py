@@ -203,7 +203,7 @@ def mixing_block(folder: Path) -> tuple[dict[str, bytes], int]:
     manifests, _ = reader.snapshot(folder / "archive")
     manifest = manifests["month=2"]
     (layer,) = manifest["layers"]
-    data = (folder / "archive" / layer["file"]["name"]).read_bytes()
+    data = (folder / "archive" / manifest["folder"] / layer["file"]["name"]).read_bytes()
     payload = data[layer["offsets"][0] :][: layer["lengths"][0]]
     return unpack_streams(payload), manifest["block_rows"][0]
 

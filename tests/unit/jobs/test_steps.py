@@ -150,7 +150,7 @@ def test_a_cell_outside_its_bound_is_never_staged(run, monkeypatch):
     monkeypatch.setattr(encode.pipeline, "decode_blocks", wrong)
     with pytest.raises(BoundViolated, match="x"):
         encode_partition(prepared, found.due[0], threads=1)
-    assert not list(Path(prepared.archive).rglob("manifest.json.zst"))
+    assert not list(Path(prepared.archive).rglob("manifest.json.br"))
 
 
 def test_the_model_is_prepared_once(run):

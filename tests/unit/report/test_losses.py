@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ae_core.report.losses import ERROR_BINS, LossAccumulator
-from ae_core.report.records import TableDetail, pack
+from ae_core.report.records import pack
 
 from .helpers import EXACT, FakeBound, measure, measure_column, within
 
@@ -233,17 +233,12 @@ def test_error_histogram_counts_every_compared_cell():
         assert sum(side) + shown.below[tail] + shown.above[tail] == loss.rows - loss.column("f").nulls
 
 
-def test_worst_cells_and_rows_carry_absolute_row_numbers():
+def test_worst_rows_carry_absolute_row_numbers():
     original = pa.table({"x": pa.array(range(100)), "s": ["k"] * 100})
     moved = np.arange(100)
     moved[[17, 60]] += [2, -3]
     rebuilt = pa.table({"x": pa.array(moved), "s": ["k"] * 100})
     loss = measure(original, rebuilt, {"x": within(3), "s": EXACT}, block=16)
-    worst = loss.detail.columns[0].worst
-    assert [(w.row, w.original, w.rebuilt, w.error, w.ratio) for w in worst] == [
-        (60, 60, 57, -3.0, 1.0),
-        (17, 17, 19, 2.0, 0.6667),
-    ]
     assert [(w.row, w.original, w.rebuilt) for w in loss.detail.worst_rows] == [
         (60, (60, "k"), (57, "k")),
         (17, (17, "k"), (19, "k")),
@@ -268,14 +263,7 @@ def test_values_of_sensitive_columns_are_withheld():
     assert "91827" not in text
     assert "9.18" not in text
     assert loss.detail.columns[0].withheld
-    assert loss.detail.columns[0].worst[0].row == 0
     assert loss.detail.columns[0].histogram is None
-
-
-def test_page_data_round_trips_through_json():
-    original, rebuilt = _random_pair(500)
-    detail = measure(original, rebuilt, {"f": within("1/2"), "i": within(5)}).detail
-    assert TableDetail.from_dict(json.loads(json.dumps(detail.to_dict()))) == detail
 
 
 def test_empty_and_all_null_columns():

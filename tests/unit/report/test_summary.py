@@ -40,7 +40,6 @@ def test_summary_adds_rows_bytes_and_distributions():
     for side in (0, 1):
         counts = (shown.original, shown.rebuilt)[side]
         assert sum(counts) + shown.below[side] + shown.above[side] == valid
-    assert [cell.ratio for _, cell in delay.worst] == sorted((cell.ratio for _, cell in delay.worst), reverse=True)
     assert table.worst_rows[0][1].score == max(row.score for d in details.values() for row in d.worst_rows)
     assert delay.preview.naive_error > delay.preview.mean_error
 

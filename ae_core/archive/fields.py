@@ -179,8 +179,11 @@ def as_number(value: object, where: str) -> int:
 
 
 def _depth_exceeds(value: object, levels: int) -> bool:
-    """Whether lists and objects are nested deeper than `levels`."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_depth_exceeds(item, levels - 1) for item in inner)
+    """Whether lists and objects, as `json` makes them, are nested deeper than `levels`; one level after the other."""
+    layer: list[Any] = [value]
+    for _ in range(levels + 1):
+        layer = [one for one in layer if type(one) is dict or type(one) is list]
+        if not layer:
+            return False
+        layer = [inner for one in layer for inner in (one.values() if type(one) is dict else one)]
+    return True

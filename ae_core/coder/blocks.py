@@ -22,16 +22,17 @@ from ae_core.kernels.fast import (
     begin_row,
     end_row,
     find_copies,
+    find_symbols,
+    found_range,
     make_work,
     pack,
     slot_range,
-    symbol_at,
     update_copies,
     update_state,
     weigh,
 )
 from ae_core.kernels.frozen import FrozenGroup, first_rows
-from ae_core.kernels.vectors import MAX_BLOCKS
+from ae_core.kernels.vectors import MAX_BLOCKS, item, put
 
 _FINE: Final = 0
 _CUT: Final = 1
@@ -51,27 +52,28 @@ def _intervals(
 ) -> None:
     """First slot + (frequency - 1) * 2^16 of every network-coded symbol of blocks in lockstep, the longest first.
 
-    Block b has the rows of `symbols` from `rows_at[b]` to those of b + 1; its intervals, uint32 in coding order, go to
-    `out` from `out_at[b]` on, which moves on.
+    Block b has the rows of `symbols`, uint16 (rows * positions,), from `rows_at[b]` to those of b + 1; its intervals,
+    uint32 in coding order, go to `out` from `out_at[b]` on, which moves on.
     """
-    live = out_at.shape[0]
+    live, width = out_at.shape[0], m.kinds.shape[0]
     for row in range(rows_at[1] - rows_at[0]):
         while rows_at[live - 1] + row >= rows_at[live]:
             live -= 1
         begin_row(m, w, live)
-        for p in range(m.kinds.shape[0]):
+        for p in range(width):
+            find_copies(m, w, p, symbols, rows_at, row, live)
             for b in range(live):
-                find_copies(m, w, b, p, symbols, rows_at[b] + row)
-            if m.kinds[p] == NETWORK:
+                put(w.chosen, b, np.int64(item(symbols, (item(rows_at, b) + row) * width + p)))
+            if item(m.kinds, p) == NETWORK:
                 weigh(m, w, p, live)
                 for b in range(live):
-                    symbol = np.int64(symbols[rows_at[b] + row, p])
-                    low, frequency = slot_range(m, w, b, p, symbol)
-                    update_copies(m, w, b, p, symbol)
-                    out[out_at[b]] = np.uint32(low) | (np.uint32(frequency - 1) << np.uint32(16))
-                    out_at[b] += 1
+                    low, frequency = slot_range(m, w, b, p, item(w.chosen, b))
+                    at = item(out_at, b)
+                    put(out, at, np.uint32(low) | (np.uint32(frequency - 1) << np.uint32(16)))
+                    put(out_at, b, at + 1)
+                update_copies(m, w, p, live)
             for b in range(live):
-                update_state(m, w, b, p, np.int64(symbols[rows_at[b] + row, p]))
+                update_state(m, w, b, p, item(w.chosen, b))
         end_row(m, w, live)
 
 
@@ -90,35 +92,40 @@ def _decode(
 ) -> None:
     """Fills the network-coded symbols of blocks in lockstep, the longest block first.
 
-    Block b has the rows of `symbols` from `rows_at[b]` to those of b + 1, the first state `states[b]`, and the words
-    from `words_at[b]` to `words_end[b]`; its outcome is fine when its stream ended as it must. States and `words_at`
-    move on.
+    Block b has the rows of `symbols`, uint16 (rows * positions,), from `rows_at[b]` to those of b + 1, the first state
+    `states[b]`, and the words from `words_at[b]` to `words_end[b]`; its outcome is fine when its stream ended as it
+    must. States and `words_at` move on.
     """
-    live = states.shape[0]
+    live, width = states.shape[0], m.kinds.shape[0]
     for row in range(rows_at[1] - rows_at[0]):
         while rows_at[live - 1] + row >= rows_at[live]:
             live -= 1
         begin_row(m, w, live)
-        for p in range(m.kinds.shape[0]):
-            for b in range(live):
-                find_copies(m, w, b, p, symbols, rows_at[b] + row)
-            if m.kinds[p] == NETWORK:
-                weigh(m, w, p, live)
+        for p in range(width):
+            find_copies(m, w, p, symbols, rows_at, row, live)
+            if item(m.kinds, p) == NETWORK:
                 for b in range(live):
-                    slot = rans.slot_of(states[b])
-                    symbol, low, frequency = symbol_at(m, w, b, p, slot)
-                    symbols[rows_at[b] + row, p] = symbol
-                    update_copies(m, w, b, p, symbol)
-                    state = rans.popped(states[b], slot, low, frequency)
+                    put(w.slots, b, rans.slot_of(item(states, b)))
+                weigh(m, w, p, live)
+                find_symbols(m, w, p, live)
+                for b in range(live):
+                    low, frequency = found_range(m, w, b, p)
+                    put(symbols, (item(rows_at, b) + row) * width + p, np.uint16(item(w.chosen, b)))
+                    state = rans.popped(item(states, b), item(w.slots, b), low, frequency)
                     if state < _START64:
-                        if words_at[b] == words_end[b]:
+                        at = item(words_at, b)
+                        if at == item(words_end, b):
                             outcomes[b] = _CUT
                             return
-                        state = (state << np.uint64(32)) | np.uint64(words[words_at[b]])
-                        words_at[b] += 1
-                    states[b] = state
+                        state = (state << np.uint64(32)) | np.uint64(item(words, at))
+                        put(words_at, b, at + 1)
+                    put(states, b, state)
+                update_copies(m, w, p, live)
+            else:
+                for b in range(live):
+                    put(w.chosen, b, np.int64(item(symbols, (item(rows_at, b) + row) * width + p)))
             for b in range(live):
-                update_state(m, w, b, p, np.int64(symbols[rows_at[b] + row, p]))
+                update_state(m, w, b, p, item(w.chosen, b))
         end_row(m, w, live)
     for b in range(states.shape[0]):
         if states[b] != _START64 or words_at[b] != words_end[b]:
@@ -175,7 +182,7 @@ def intervals_of_blocks(group: FrozenGroup, symbols: Sequence[np.ndarray]) -> li
         rows_at = first_rows(tuple(rows.tolist()))
         out = np.empty(int(rows_at[-1]) * width, np.uint32)
         joined = np.concatenate([symbols[b] for b in some])
-        _intervals(packed, make_work(packed, rows), np.ascontiguousarray(joined), rows_at, out, rows_at[:-1] * width)
+        _intervals(packed, make_work(packed, rows), joined.ravel(), rows_at, out, rows_at[:-1] * width)
         for b, first, count in zip(some, rows_at, rows, strict=False):
             found[b] = out[first * width : (first + count) * width].reshape(count, width)
     return found
@@ -251,7 +258,7 @@ def _decode_together(group: FrozenGroup, packed: Packed, data: list[bytes], symb
     rows_at, outcomes = first_rows(tuple(rows.tolist())), np.full(len(symbols), _FINE, np.int64)
     words = np.concatenate([words for _, words in streams])
     work = make_work(packed, rows)
-    _decode(packed, work, joined, rows_at, states, words, words_at[:-1].copy(), words_at[1:], outcomes)
+    _decode(packed, work, joined.reshape(-1), rows_at, states, words, words_at[:-1].copy(), words_at[1:], outcomes)
     for stream, outcome in zip(data, outcomes, strict=True):
         if outcome != _FINE:
             what = "ends early" if outcome == _CUT else "does not end where its rows end"

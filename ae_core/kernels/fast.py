@@ -8,7 +8,7 @@ one row's steps; `ae_core.coder.blocks` loops over them.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,8 +26,10 @@ from ae_core.kernels.vectors import (
     dense,
     divide,
     exponentials,
-    find_slot,
+    find_slots,
+    item,
     prefetch,
+    put,
     sum_below,
 )
 
@@ -59,9 +61,9 @@ class Packed(NamedTuple):
     place: np.ndarray  # int64: where symbol k lies among the vertical logits
     place_at: np.ndarray  # int64 (positions,)
     candidates_at: np.ndarray  # int64 (positions + 1,)
-    keys: np.ndarray  # int64 (candidates, 4)
-    key_masks: np.ndarray  # uint64 (candidates, 4): 2^16 - 1 where the key has that part, else 0
-    boosts: np.ndarray  # int32 (candidates, 9)
+    keys: np.ndarray  # int64 (candidates * 4,)
+    key_masks: np.ndarray  # uint64 (candidates * 4,): 2^16 - 1 where the key has that part, else 0
+    boosts: np.ndarray  # int32 (candidates * 9,)
     gate_places: np.ndarray  # int64 (candidates,): where a candidate's gate lies among the vertical logits
     due: np.ndarray  # int64 (candidates,): the candidates by the last position of their key
     due_at: np.ndarray  # int64 (positions + 2,): those due before position p begin at due_at[p]
@@ -75,12 +77,15 @@ class Work(NamedTuple):
     u: np.ndarray
     base: np.ndarray
     s: np.ndarray
-    sums: np.ndarray
+    sums: np.ndarray  # strides as of what is summed
     a: np.ndarray
     h: np.ndarray
     logits: np.ndarray
     e: np.ndarray
     totals: np.ndarray  # int64 (blocks,): sum of e
+    ratios: np.ndarray  # int64 (blocks,)
+    slots: np.ndarray  # int64 (blocks,): the slot that picks the symbol
+    chosen: np.ndarray  # int64 (blocks,): the symbol; before that, how many symbols begin up to the slot
     before: np.ndarray
     cum: np.ndarray
     tables: np.ndarray  # uint32: every block's candidates' entries
@@ -90,8 +95,8 @@ class Work(NamedTuple):
     checks: np.ndarray  # uint32 (blocks * candidates,): its check
     state: int  # strides: of u, base, s, a
     hidden: int  # of h
-    sum: int  # of sums
     logit: int  # of logits, e, cum
+    candidates: int  # of places, checks
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
@@ -223,9 +228,9 @@ def pack(group: FrozenGroup) -> Packed:
         place=_joined(layers.place, np.int64),
         place_at=_offsets(layers.place),
         candidates_at=np.searchsorted(owners, np.arange(positions + 1)).astype(np.int64),
-        keys=keys,
-        key_masks=masks,
-        boosts=np.array([c.boost for c in group.candidates], np.int32).reshape(-1, COPY_CLASSES),
+        keys=keys.ravel(),
+        key_masks=masks.ravel(),
+        boosts=np.array([c.boost for c in group.candidates], np.int32).ravel(),
         gate_places=np.array(layers.gate_places, np.int64),
         due=np.argsort(last, kind="stable").astype(np.int64),
         due_at=np.searchsorted(np.sort(last), np.arange(positions + 2)).astype(np.int64),
@@ -255,6 +260,9 @@ def make_work(packed: Packed, rows: np.ndarray) -> Work:
         logits=zeros(logits, np.int32),
         e=zeros(logits, np.int32),
         totals=np.zeros(blocks, np.int64),
+        ratios=np.zeros(blocks, np.int64),
+        slots=np.zeros(blocks, np.int64),
+        chosen=np.zeros(blocks, np.int64),
         before=zeros(LANES, np.int32),
         cum=zeros(logits, np.int32),
         tables=np.zeros(tables_at[-1], np.uint32),
@@ -264,22 +272,20 @@ def make_work(packed: Packed, rows: np.ndarray) -> Work:
         checks=np.zeros(blocks * candidates, np.uint32),
         state=state,
         hidden=hidden,
-        sum=max(state, hidden),
         logit=logits,
+        candidates=candidates,
     )
 
 
 @njit(inline="always")
 def begin_row(m: Packed, w: Work, blocks: int) -> None:
     """Sets base and s from u, for the first `blocks` blocks."""
-    for b in range(blocks):
-        clamp_shifted(w.a, b * w.state, w.u, b * w.state, 0, 0, 255, m.state_vectors)
+    clamp_shifted(w.a, 0, w.u, 0, 0, 0, 255, blocks * m.state_vectors)
     pairs = m.state_vectors * (LANES // 2)
-    dense(w.sums, w.sum, m.m_bias, 0, m.M, 0, w.a, w.state, pairs, m.state_vectors, blocks)
+    dense(w.sums, w.state, m.m_bias, 0, m.M, 0, w.a, w.state, pairs, m.state_vectors, blocks)
     for b in range(blocks):
-        add_shifted(w.s, b * w.state, m.b0, w.sums, b * w.sum, 5, m.state_vectors)
-    for i in range(blocks * w.state):
-        w.base[i] = w.s[i]
+        add_shifted(w.s, b * w.state, m.b0, w.sums, b * w.state, 5, m.state_vectors)
+        add_shifted(w.base, b * w.state, m.b0, w.sums, b * w.state, 5, m.state_vectors)
 
 
 @njit(inline="always")
@@ -288,38 +294,49 @@ def end_row(m: Packed, w: Work, blocks: int) -> None:
     for b in range(blocks):
         for i in range(w.state):
             at = b * w.state + i
-            w.u[at] = m.c0[i] + (w.s[at] - w.base[at])
+            put(w.u, at, np.int32(item(m.c0, i) + (item(w.s, at) - item(w.base, at))))
 
 
 @njit(inline="always")
-def find_copies(m: Packed, w: Work, b: int, p: int, symbols: np.ndarray, row: int) -> None:
-    """Finds the entries of block b's candidates whose key ends just before position p, ahead of their use."""
-    for i in range(m.due_at[p], m.due_at[p + 1]):
-        candidate = m.due[i]
-        word = np.uint64(0)
-        for part in range(MAX_KEY):
-            symbol = np.uint64(symbols[row, m.keys[candidate, part]]) & m.key_masks[candidate, part]
-            word |= symbol << np.uint64(16 * part)
-        hashed = hash_word(word)
-        here = b * m.keys.shape[0] + candidate
-        w.places[here] = w.tables_at[b] + (candidate << w.bits[b]) + entry_index(hashed, w.bits[b])
-        w.checks[here] = entry_check(hashed)
-        prefetch(w.tables, w.places[here])
+def find_copies(m: Packed, w: Work, p: int, symbols: np.ndarray, rows_at: np.ndarray, row: int, blocks: int) -> None:
+    """Finds the entries of the candidates whose key ends just before position p, ahead of their use.
+
+    Block b's row is row `rows_at[b] + row` of `symbols`, uint16 (rows * positions,).
+    """
+    for i in range(item(m.due_at, p), item(m.due_at, p + 1)):
+        candidate = item(m.due, i)
+        for b in range(blocks):
+            row_at = (item(rows_at, b) + row) * m.kinds.shape[0]
+            word = np.uint64(0)
+            for part in range(MAX_KEY):
+                key = candidate * MAX_KEY + part
+                symbol = np.uint64(item(symbols, row_at + item(m.keys, key))) & item(m.key_masks, key)
+                word |= symbol << np.uint64(16 * part)
+            hashed = hash_word(word)
+            bits = item(w.bits, b)
+            place = item(w.tables_at, b) + (candidate << bits) + entry_index(hashed, bits)
+            here = b * w.candidates + candidate
+            put(w.places, here, place)
+            put(w.checks, here, entry_check(hashed))
+            prefetch(w.tables, place)
 
 
 @njit(inline="always")
-def raise_copies(m: Packed, w: Work, b: int, p: int) -> None:
-    """Raises the logits that block b's candidates of position p name, and puts their gates out of the way."""
-    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
-        here = b * m.keys.shape[0] + candidate
-        entry = seen(w.tables[w.places[here]], w.checks[here])
-        kind = np.int64(entry & np.uint32(15))
-        gate_at = b * w.logit + m.gate_places[candidate]
-        gate = w.logits[gate_at] >> GATE_SHIFT
-        w.logits[gate_at] = PADDING
-        if kind > 0:
-            value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
-            w.logits[b * w.logit + m.place[m.place_at[p] + value]] += m.boosts[candidate, kind] + gate
+def raise_copies(m: Packed, w: Work, p: int, blocks: int) -> None:
+    """Raises the logits that the candidates of position p name, and puts their gates out of the way."""
+    for candidate in range(item(m.candidates_at, p), item(m.candidates_at, p + 1)):
+        for b in range(blocks):
+            here = b * w.candidates + candidate
+            entry = seen(item(w.tables, item(w.places, here)), item(w.checks, here))
+            kind = np.int64(entry & np.uint32(15))
+            gate_at = b * w.logit + item(m.gate_places, candidate)
+            gate = item(w.logits, gate_at) >> GATE_SHIFT
+            put(w.logits, gate_at, np.int32(PADDING))
+            if kind > 0:
+                value = np.int64((entry >> np.uint32(4)) & np.uint32(0xFFF))
+                at = b * w.logit + item(m.place, item(m.place_at, p) + value)
+                raised = item(w.logits, at) + item(m.boosts, candidate * COPY_CLASSES + kind) + gate
+                put(w.logits, at, np.int32(raised))
 
 
 @njit(inline="always")
@@ -329,58 +346,68 @@ def weigh(m: Packed, w: Work, p: int, blocks: int) -> None:
     One step of all blocks after the other: each weight is read once, and the steps of one block need not wait for
     each other.
     """
-    vectors = m.v_vectors[p]
-    for b in range(blocks):
-        clamp_shifted(w.a, b * w.state, w.s, b * w.state, 0, -32768, 32767, m.state_vectors)
+    vectors = item(m.v_vectors, p)
+    clamp_shifted(w.a, 0, w.s, 0, 0, -32768, 32767, blocks * m.state_vectors)
     bias_at, pairs = p * m.hidden_vectors * LANES, m.state_vectors * (LANES // 2)
-    dense(w.sums, w.sum, m.w_bias, bias_at, m.W, m.w_at[p], w.a, w.state, pairs, m.hidden_vectors, blocks)
-    for b in range(blocks):
-        clamp_shifted(w.h, b * w.hidden, w.sums, b * w.sum, 5, 0, 255, m.hidden_vectors)
+    dense(w.sums, w.hidden, m.w_bias, bias_at, m.W, item(m.w_at, p), w.a, w.state, pairs, m.hidden_vectors, blocks)
+    clamp_shifted(w.h, 0, w.sums, 0, 5, 0, 255, blocks * m.hidden_vectors)
     pairs = m.hidden_vectors * (LANES // 2)
-    dense(w.logits, w.logit, m.v_bias, m.v_bias_at[p], m.V, m.v_at[p], w.h, w.hidden, pairs, vectors, blocks)
-    for b in range(blocks):
-        raise_copies(m, w, b, p)
-    for b in range(blocks):
-        w.totals[b] = exponentials(w.e, w.before, b * LANES, w.logits, b * w.logit, vectors)
+    bias_at = item(m.v_bias_at, p)
+    dense(w.logits, w.logit, m.v_bias, bias_at, m.V, item(m.v_at, p), w.h, w.hidden, pairs, vectors, blocks)
+    raise_copies(m, w, p, blocks)
+    exponentials(w.e, w.before, w.totals, w.logits, w.logit, vectors, blocks)
 
 
 @njit(inline="always")
 def slot_range(m: Packed, w: Work, b: int, p: int, symbol: int) -> tuple[int, int]:
     """First slot and frequency of a symbol of position p in block b, from `w.e` and its sum."""
-    size = m.alphabets[p]
-    ratio = divide((FREQUENCY_SUM - size) << 15, w.totals[b])
-    below = np.int64(sum_below(w.e, b * w.logit, m.numbers, m.v_bias_at[p], symbol, m.v_vectors[p]))
+    size = item(m.alphabets, p)
+    ratio = divide((FREQUENCY_SUM - size) << 15, item(w.totals, b))
+    numbers_at = item(m.v_bias_at, p)
+    below = np.int64(sum_below(w.e, b * w.logit, m.numbers, numbers_at, symbol, item(m.v_vectors, p)))
     low = symbol + ((below * ratio) >> 15)
     high = FREQUENCY_SUM
     if symbol + 1 < size:
-        high = symbol + 1 + (((below + w.e[b * w.logit + m.place[m.place_at[p] + symbol]]) * ratio) >> 15)
+        own = item(w.e, b * w.logit + item(m.place, item(m.place_at, p) + symbol))
+        high = symbol + 1 + (((below + own) * ratio) >> 15)
     return low, high - low
 
 
 @njit(inline="always")
-def symbol_at(m: Packed, w: Work, b: int, p: int, slot: int) -> tuple[int, int, int]:
-    """The symbol of position p in block b that owns a slot, its first slot and its frequency."""
-    size, at = m.alphabets[p], b * w.logit
-    ratio = divide((FREQUENCY_SUM - size) << 15, w.totals[b])
-    numbers_at, vectors = m.v_bias_at[p], m.v_vectors[p]
-    symbol = find_slot(w.cum, w.e, at, w.before, b * LANES, m.numbers, numbers_at, ratio, slot, vectors) - 1
-    low = w.cum[at + m.place[m.place_at[p] + symbol]]
-    high = FREQUENCY_SUM
-    if symbol + 1 < size:
-        high = w.cum[at + m.place[m.place_at[p] + symbol + 1]]
-    return symbol, low, high - low
+def find_symbols(m: Packed, w: Work, p: int, blocks: int) -> None:
+    """Sets `w.chosen` to the symbols of position p that own `w.slots`, and `w.cum` to all symbols' first slots."""
+    whole = (FREQUENCY_SUM - item(m.alphabets, p)) << 15
+    for b in range(blocks):
+        put(w.ratios, b, np.int64(divide(whole, item(w.totals, b))))
+    numbers_at, vectors = item(m.v_bias_at, p), item(m.v_vectors, p)
+    find_slots(w.cum, w.e, w.logit, w.before, m.numbers, numbers_at, w.ratios, w.slots, w.chosen, vectors, blocks)
+    for b in range(blocks):
+        put(w.chosen, b, item(w.chosen, b) - 1)
 
 
 @njit(inline="always")
-def update_copies(m: Packed, w: Work, b: int, p: int, symbol: int) -> None:
-    """Moves the tables of position p's candidates in block b on."""
-    for candidate in range(m.candidates_at[p], m.candidates_at[p + 1]):
-        here = b * m.keys.shape[0] + candidate
-        at, check = w.places[here], w.checks[here]
-        w.tables[at] = updated(seen(w.tables[at], check), check, symbol)
+def found_range(m: Packed, w: Work, b: int, p: int) -> tuple[int, int]:
+    """First slot and frequency of the symbol that `find_symbols` chose for position p in block b."""
+    symbol = item(w.chosen, b)
+    at, place = b * w.logit, item(m.place_at, p) + symbol
+    low: Any = np.int64(item(w.cum, at + item(m.place, place)))
+    high: Any = np.int64(FREQUENCY_SUM)
+    if symbol + 1 < item(m.alphabets, p):
+        high = np.int64(item(w.cum, at + item(m.place, place + 1)))
+    return low, high - low
+
+
+@njit(inline="always")
+def update_copies(m: Packed, w: Work, p: int, blocks: int) -> None:
+    """Moves the tables of position p's candidates on, by the symbols in `w.chosen`."""
+    for candidate in range(item(m.candidates_at, p), item(m.candidates_at, p + 1)):
+        for b in range(blocks):
+            here = b * w.candidates + candidate
+            at, check = item(w.places, here), item(w.checks, here)
+            put(w.tables, at, updated(seen(item(w.tables, at), check), check, item(w.chosen, b)))
 
 
 @njit(inline="always")
 def update_state(m: Packed, w: Work, b: int, p: int, symbol: int) -> None:
     """Adds the row of T of position p's symbol to block b's state."""
-    add_row(w.s, b * w.state, m.T, (m.first[p] + symbol) * w.state, m.state_vectors)
+    add_row(w.s, b * w.state, m.T, (item(m.first, p) + symbol) * w.state, m.state_vectors)

@@ -79,24 +79,35 @@ def _greater(builder: _Builder, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed(">", a, b), a, b)
 
 
-def _reduce(builder: _Builder, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
-    """All lanes combined into a scalar."""
+def _reduced(builder: _Builder, vectors: list[Any], combine: Callable[[_Builder, Any, Any], Any]) -> list[Any]:
+    """Vectors whose every lane is all lanes of the given ones combined; the steps of all vectors side by side."""
     step = LANES // 2
     while step:
         mask = ir.Constant(ir.VectorType(_I32, LANES), [(lane + step) % LANES for lane in range(LANES)])
-        vector = combine(vector, builder.shuffle_vector(vector, vector, mask))
+        vectors = [combine(builder, one, builder.shuffle_vector(one, one, mask)) for one in vectors]
         step //= 2
-    return builder.extract_element(vector, ir.Constant(_I32, 0))
+    return vectors
 
 
-def _scan(builder: _Builder, vector: Any) -> Any:
-    """Every lane plus all lanes below it."""
+def _scanned(builder: _Builder, vectors: list[Any]) -> list[Any]:
+    """Every lane plus all lanes below it; the steps of all vectors side by side."""
     step = 1
     while step < LANES:
         mask = ir.Constant(_V32, [lane - step if lane >= step else LANES for lane in range(LANES)])
-        vector = builder.add(vector, builder.shuffle_vector(vector, _constant(0), mask))
+        vectors = [builder.add(one, builder.shuffle_vector(one, _constant(0), mask)) for one in vectors]
         step *= 2
-    return vector
+    return vectors
+
+
+def _add(builder: _Builder, a: Any, b: Any) -> Any:
+    return builder.add(a, b)
+
+
+def _for_blocks(builder: _Builder, blocks: Any, emit: Callable[[int], None]) -> None:
+    """`emit` for whatever number of blocks there is, 1..MAX_BLOCKS, so that their steps can stand side by side."""
+    for count in range(1, MAX_BLOCKS + 1):
+        with builder.if_then(builder.icmp_signed("==", blocks, ir.Constant(_I64, count))):
+            emit(count)
 
 
 def _vectors(builder: _Builder, count: Any) -> Any:
@@ -206,15 +217,16 @@ def dense(
             )
             _dense_chunk(builder, arrays, at, (args[1], args[7]), weight, pairs, size, blocks)
 
-        for blocks in range(1, MAX_BLOCKS + 1):
-            with builder.if_then(builder.icmp_signed("==", args[10], ir.Constant(_I64, blocks))):
-                with cgutils.for_range(builder, chunks, intp=_I64) as loop:
-                    emit(_times(builder, loop.index, CHUNK), CHUNK, blocks)
-                done = _times(builder, chunks, CHUNK)
-                for size in range(1, CHUNK):
-                    left = builder.icmp_signed("==", builder.sub(vectors, done), ir.Constant(_I64, size))
-                    with builder.if_then(left):
-                        emit(done, size, blocks)
+        def emit_all(blocks: int) -> None:
+            with cgutils.for_range(builder, chunks, intp=_I64) as loop:
+                emit(_times(builder, loop.index, CHUNK), CHUNK, blocks)
+            done = _times(builder, chunks, CHUNK)
+            for size in range(1, CHUNK):
+                left = builder.icmp_signed("==", builder.sub(vectors, done), ir.Constant(_I64, size))
+                with builder.if_then(left):
+                    emit(done, size, blocks)
+
+        _for_blocks(builder, args[10], emit_all)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -290,29 +302,45 @@ def _exponential(builder: _Builder, top: Any, logit: Any) -> Any:
 
 
 @intrinsic
-def exponentials(typingctx: Any, out: Any, before: Any, before_at: Any, logits: Any, at: Any, vectors: Any) -> Any:
-    """out[at:] = e of every one of logits[at:], int32; returns their sum.
+def exponentials(
+    typingctx: Any, out: Any, before: Any, totals: Any, logits: Any, stride: Any, vectors: Any, blocks: Any
+) -> Any:
+    """out = e of every one of logits, int32, for each of 1..4 blocks; totals[b] (int64) = their sum.
 
-    before[before_at:] = the sum of e over all lanes below each lane.
+    Block b's part of `out` and `logits` begins at b * stride, its sums of e over all lanes below each lane are put
+    into `before` from b * 16 on.
     """
-    signature = types.int32(out, before, types.int64, logits, types.int64, types.int64)
+    i64 = types.int64
+    signature = types.void(out, before, totals, logits, i64, i64, i64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, lanes, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 3))
-        most = cgutils.alloca_once_value(builder, _constant(PADDING))
-        with _vectors(builder, args[5]) as loop:
-            at = builder.add(args[4], _times(builder, loop.index, LANES))
-            builder.store(_greater(builder, builder.load(most), _load(builder, source, at, _I32, _V32)), most)
-        top = _splat(builder, _reduce(builder, builder.load(most), lambda a, b: _greater(builder, a, b)))
-        total = cgutils.alloca_once_value(builder, _constant(0))
-        with _vectors(builder, args[5]) as loop:
-            at = builder.add(args[4], _times(builder, loop.index, LANES))
-            e = _exponential(builder, top, _load(builder, source, at, _I32, _V32))
-            builder.store(builder.add(builder.load(total), e), total)
-            _store(builder, e, to, at, _I32)
-        scan = _scan(builder, builder.load(total))
-        _store(builder, builder.sub(scan, builder.load(total)), lanes, args[2], _I32)
-        return builder.extract_element(scan, ir.Constant(_I32, LANES - 1))
+        to, lanes, sums, source = (_data(context, builder, signature.args[i], args[i]) for i in range(4))
+
+        def emit(blocks: int) -> None:
+            starts = [_times(builder, args[4], b) for b in range(blocks)]
+            most = [cgutils.alloca_once_value(builder, _constant(PADDING)) for _ in starts]
+            with _vectors(builder, args[5]) as loop:
+                offset = _times(builder, loop.index, LANES)
+                for start, one in zip(starts, most, strict=True):
+                    logit = _load(builder, source, builder.add(start, offset), _I32, _V32)
+                    builder.store(_greater(builder, builder.load(one), logit), one)
+            tops = _reduced(builder, [builder.load(one) for one in most], _greater)
+            total = [cgutils.alloca_once_value(builder, _constant(0)) for _ in starts]
+            with _vectors(builder, args[5]) as loop:
+                offset = _times(builder, loop.index, LANES)
+                for start, top, one in zip(starts, tops, total, strict=True):
+                    at = builder.add(start, offset)
+                    e = _exponential(builder, top, _load(builder, source, at, _I32, _V32))
+                    builder.store(builder.add(builder.load(one), e), one)
+                    _store(builder, e, to, at, _I32)
+            own = [builder.load(one) for one in total]
+            for b, (scan, one) in enumerate(zip(_scanned(builder, own), own, strict=True)):
+                _store(builder, builder.sub(scan, one), lanes, ir.Constant(_I64, b * LANES), _I32)
+                whole = builder.zext(builder.extract_element(scan, ir.Constant(_I32, LANES - 1)), _I64)
+                _store(builder, whole, sums, ir.Constant(_I64, b), _I64)
+
+        _for_blocks(builder, args[6], emit)
+        return context.get_dummy_value()
 
     return signature, codegen
 
@@ -334,52 +362,97 @@ def sum_below(
             value = _load(builder, source, builder.add(args[1], at), _I32, _V32)
             chosen = builder.select(builder.icmp_signed("<", number, limit), value, _constant(0))
             builder.store(builder.add(builder.load(total), chosen), total)
-        return _reduce(builder, builder.load(total), builder.add)
+        (whole,) = _reduced(builder, [builder.load(total)], _add)
+        return builder.extract_element(whole, ir.Constant(_I32, 0))
 
     return signature, codegen
 
 
 @intrinsic
-def find_slot(
+def find_slots(
     typingctx: Any,
     cum: Any,
     values: Any,
-    at: Any,
+    stride: Any,
     before: Any,
-    before_at: Any,
     numbers: Any,
     numbers_at: Any,
-    ratio: Any,
-    slot: Any,
+    ratios: Any,
+    slots: Any,
+    counts: Any,
     vectors: Any,
+    blocks: Any,
 ) -> Any:
-    """cum = number + ((sum of the values before it in number order * ratio) >> 15); how many are <= slot, int32.
+    """cum = number + ((sum of the values before it in number order * ratio) >> 15); counts = how many are <= slot.
 
-    `cum` and `values` are used from `at` on. `values` are vertical: number k is at vector k % vectors, lane
-    k // vectors; `before` has the sums over all lanes below each lane. `numbers` holds k, and at least 2^16 for
+    For each of 1..4 blocks; block b's part of `cum` and `values` begins at b * stride, of `before` at b * 16; `ratios`,
+    `slots` and `counts` (int64) have one element a block. `values` are vertical: number k is at vector k % vectors,
+    lane k // vectors; `before` has the sums over all lanes below each lane. `numbers` holds k, and at least 2^16 for
     padding, whose value is 0.
     """
-    i64, i32 = types.int64, types.int32
-    signature = types.int32(cum, values, i64, before, i64, numbers, i64, i32, i32, i64)
+    i64 = types.int64
+    signature = types.void(cum, values, i64, before, numbers, i64, ratios, slots, counts, i64, i64)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        to, source, lanes, names = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 3, 5))
-        ratio, slot = _splat(builder, args[7]), _splat(builder, args[8])
-        start = _load(builder, lanes, args[4], _I32, _V32)
-        running = cgutils.alloca_once_value(builder, start)
-        count = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))
-        with _vectors(builder, args[9]) as loop:
-            offset = _times(builder, loop.index, LANES)
-            at = builder.add(args[2], offset)
-            scaled = builder.ashr(builder.mul(builder.load(running), ratio), _constant(15))
-            edge = builder.add(_load(builder, names, builder.add(args[6], offset), _I32, _V32), scaled)
-            _store(builder, edge, to, at, _I32)
-            below = builder.bitcast(builder.icmp_signed("<=", edge, slot), _I16)
-            counted = builder.zext(builder.ctpop(below), _I32)
-            builder.store(builder.add(builder.load(count), counted), count)
-            value = _load(builder, source, at, _I32, _V32)
-            builder.store(builder.add(builder.load(running), value), running)
-        return builder.load(count)
+        to, source, lanes, names, factors, wanted, found = (
+            _data(context, builder, signature.args[i], args[i]) for i in (0, 1, 3, 4, 6, 7, 8)
+        )
+
+        def emit(blocks: int) -> None:
+            places = [ir.Constant(_I64, b) for b in range(blocks)]
+
+            def spread(data: Any, place: Any) -> Any:
+                return _splat(builder, builder.trunc(_load(builder, data, place, _I64, _I64), _I32))
+
+            starts = [_times(builder, args[2], b) for b in range(blocks)]
+            ratio, slot = ([spread(data, place) for place in places] for data in (factors, wanted))
+            running, count = [], []
+            for b in range(blocks):
+                first = _load(builder, lanes, ir.Constant(_I64, b * LANES), _I32, _V32)
+                running.append(cgutils.alloca_once_value(builder, first))
+                count.append(cgutils.alloca_once_value(builder, ir.Constant(_I64, 0)))
+            with _vectors(builder, args[9]) as loop:
+                offset = _times(builder, loop.index, LANES)
+                number = _load(builder, names, builder.add(args[5], offset), _I32, _V32)
+                for b in range(blocks):
+                    at = builder.add(starts[b], offset)
+                    sum_before = builder.load(running[b])
+                    scaled = builder.ashr(builder.mul(sum_before, ratio[b]), _constant(15))
+                    edge = builder.add(number, scaled)
+                    _store(builder, edge, to, at, _I32)
+                    below = builder.bitcast(builder.icmp_signed("<=", edge, slot[b]), _I16)
+                    counted = builder.zext(builder.ctpop(below), _I64)
+                    builder.store(builder.add(builder.load(count[b]), counted), count[b])
+                    value = _load(builder, source, at, _I32, _V32)
+                    builder.store(builder.add(sum_before, value), running[b])
+            for place, one in zip(places, count, strict=True):
+                _store(builder, builder.load(one), found, place, _I64)
+
+        _for_blocks(builder, args[10], emit)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def item(typingctx: Any, array: Any, at: Any) -> Any:
+    """array[at], without Python's rule for negative indices."""
+    signature = array.dtype(array, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]]))
+
+    return signature, codegen
+
+
+@intrinsic
+def put(typingctx: Any, array: Any, at: Any, value: Any) -> Any:
+    """array[at] = value, without Python's rule for negative indices; `value` is of any integer type."""
+    signature = types.void(array, types.int64, array.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(_data(context, builder, signature.args[0], args[0]), [args[1]]))
+        return context.get_dummy_value()
 
     return signature, codegen
 

@@ -12,6 +12,7 @@ import typer
 from ae_core.errors import LatentlakeError
 from flows.cli import read_commands, write_commands
 from flows.cli.console import fail, say
+from flows.cli.lean import leave_out_unused
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
 
@@ -96,4 +97,6 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
+    if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
+        leave_out_unused()
     sys.exit(run())

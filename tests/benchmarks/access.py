@@ -1,11 +1,12 @@
 """What it costs to read a part of an archive: seconds and bytes read, against the whole.
 
-    python -m tests.benchmarks.access [--archive ARCHIVE] [--folder demo]
+    python -m tests.benchmarks.access [--folder demo]
 
-The archive is that of the flights in twelve months, every number within 1 % of its range, made below bench/access
-unless one is given. Every reading is done by the command as a user would type it, three times, the median shown:
-start-up is included, which listing the archive alone shows. The bytes read are those that the process reads of the
-archive's files, counted with strace; without it they are left out. Writes bench/access.json and access.md.
+The archives are those of the flights in twelve months, of a block each, and in one file of six blocks, every number
+within 1 % of its range; they are made below bench/access and taken again by later runs. Every reading is done by the
+command as a user would type it, three times, the median shown: start-up is included, which listing the archive alone
+shows. The bytes read are those that the process reads of the archive's files, counted with strace; without it they
+are left out. Writes bench/access.json and access.md.
 """
 
 from __future__ import annotations
@@ -18,20 +19,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.benchmarks.command import bytes_read, run, size_below
+from tests.benchmarks.command import bytes_read, run
 from tests.benchmarks.results import machine
 from tests.benchmarks.tables import TABLES, lake_of
 
 REPEATS = 3
-WHOLE = "everything"
+WHOLE, LISTING = "everything", "ls: no data"
+_TWO = ("--columns", "dep_delay,carrier")
+_THOUSAND = ("--rows", "10000:11000")
 READINGS = {
-    WHOLE: (),
-    "one month": ("--where", "month=3"),
-    "two columns": ("--columns", "dep_delay,carrier"),
-    "a thousand rows of each month": ("--rows", "0:1000"),
-    "two columns of one month": ("--where", "month=3", "--columns", "dep_delay,carrier"),
-    "a thousand rows of one month": ("--where", "month=3", "--rows", "10000:11000"),
-    "two columns of these rows": ("--where", "month=3", "--rows", "10000:11000", "--columns", "dep_delay,carrier"),
+    "flights, 12 months": {
+        WHOLE: (),
+        "one month": ("--where", "month=3"),
+        "two columns": _TWO,
+        "two columns of one month": ("--where", "month=3", *_TWO),
+        "a thousand rows of one month": ("--where", "month=3", *_THOUSAND),
+    },
+    "flights, one file": {
+        WHOLE: (),
+        "two columns": _TWO,
+        "a thousand rows": _THOUSAND,
+        "two columns of a thousand rows": (*_THOUSAND, *_TWO),
+    },
 }
 
 
@@ -39,8 +48,8 @@ READINGS = {
 class Reading:
     """One way to read: medians by the clock and of the cores, and the bytes read of the archive's files."""
 
+    table: str
     name: str
-    arguments: tuple[str, ...]
     rows: int
     seconds: float
     cpu_seconds: float
@@ -50,71 +59,63 @@ class Reading:
 def main() -> None:
     """Measure every reading."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", type=Path, help="an archive of the flights by month")
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     asked = parser.parse_args()
     bench = asked.folder / "bench"
-    archive = asked.archive or bench / "access"
-    if not archive.exists():
-        run("compress", lake_of(TABLES["flights, 12 months"](asked.folder)[0]), archive, "--range", "0.01")
-    readings = [_listing(archive), *(measure(name, archive, bench / "work") for name in READINGS)]
-    size = size_below(archive)
-    document = {"machine": machine(), "archive_bytes": size, "readings": [asdict(reading) for reading in readings]}
-    bench.mkdir(parents=True, exist_ok=True)
-    (bench / "access.json").write_text(json.dumps(document, indent=1))
-    (bench / "access.md").write_text(markdown(readings, size))
+    readings: list[Reading] = []
+    for table, ways in READINGS.items():
+        files = TABLES[table](asked.folder)
+        archive = bench / "access" / table.replace(", ", "-").replace(" ", "-")
+        if not archive.exists():
+            run("compress", lake_of(files[0]), archive, "--range", "0.01")
+        readings.append(measure(table, LISTING, ("ls", archive)))
+        for name, arguments in ways.items():
+            readings.append(measure(table, name, ("decode", archive, bench / "work", *arguments)))
+        write(readings, bench)
     print((bench / "access.md").read_text())
 
 
-def _listing(archive: Path) -> Reading:
-    done = [run("ls", archive) for _ in range(REPEATS)]
-    return _reading("ls: no data", ("ls",), 0, [(ran.seconds, ran.cpu_seconds) for ran in done], archive, "ls", archive)
-
-
-def measure(name: str, archive: Path, work: Path) -> Reading:
-    """One of the readings, its output written below ``work`` and thrown away."""
-    times = []
-    rows = 0
+def measure(table: str, name: str, command: Sequence[str | Path]) -> Reading:
+    """One of the readings: a command on an archive, its second word, whose output, the third, is thrown away."""
+    done = []
     for _ in range(REPEATS):
-        shutil.rmtree(work, ignore_errors=True)
-        ran = run("decode", archive, work, *READINGS[name])
-        rows = ran.answer["rows"]
-        times.append((ran.seconds, ran.cpu_seconds))
-    shutil.rmtree(work)
-    reading = _reading(name, READINGS[name], rows, times, archive, "decode", archive, work, *READINGS[name])
-    shutil.rmtree(work, ignore_errors=True)
-    return reading
+        done.append(run(*command))
+        _discard(command)
+    clock, cores = (statistics.median(found) for found in ([r.seconds for r in done], [r.cpu_seconds for r in done]))
+    counted = bytes_read(Path(command[1]), *command)
+    _discard(command)
+    return Reading(table, name, done[0].answer.get("rows", 0), clock, cores, counted)
 
 
-def _reading(
-    name: str,
-    shown: tuple[str, ...],
-    rows: int,
-    times: Sequence[tuple[float, float]],
-    archive: Path,
-    *arguments: str | Path,
-) -> Reading:
-    clock, cores = (statistics.median(found) for found in zip(*times, strict=True))
-    return Reading(name, shown, rows, clock, cores, bytes_read(archive, *arguments))
+def _discard(command: Sequence[str | Path]) -> None:
+    for out in command[2:3]:
+        shutil.rmtree(out)
 
 
-def markdown(readings: Sequence[Reading], size: int) -> str:
-    """The readings as a table, bytes also as a share of what reading everything reads."""
-    whole = next(reading for reading in readings if reading.name == WHOLE)
-    lines = [
-        f"Measured by `make bench-access` on {machine()}; an archive of {size:,} bytes; medians of {REPEATS}.",
-        "",
-        "| reading | rows | seconds | of everything | core seconds | bytes read | of everything |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for reading in readings:
-        counted = ("", "")
-        if reading.bytes_read is not None and whole.bytes_read:
-            counted = f"{reading.bytes_read:,}", f"{reading.bytes_read / whole.bytes_read:.3f}"
-        lines.append(
-            f"| {reading.name} | {reading.rows:,} | {reading.seconds:.2f} | {reading.seconds / whole.seconds:.3f} "
-            f"| {reading.cpu_seconds:.2f} | {counted[0]} | {counted[1]} |"
-        )
+def write(readings: Sequence[Reading], folder: Path) -> None:
+    """Write access.json and access.md."""
+    document = {"machine": machine(), "readings": [asdict(reading) for reading in readings]}
+    (folder / "access.json").write_text(json.dumps(document, indent=1))
+    (folder / "access.md").write_text(markdown(readings))
+
+
+def markdown(readings: Sequence[Reading]) -> str:
+    """The readings of each archive as a table, bytes also as a share of what reading everything reads."""
+    lines = [f"Measured by `make bench-access` on {machine()}; medians of {REPEATS}."]
+    for table in dict.fromkeys(reading.table for reading in readings):
+        chosen = [reading for reading in readings if reading.table == table]
+        whole = next(reading for reading in chosen if reading.name == WHOLE)
+        lines += ["", f"**{table}**", ""]
+        lines.append("| reading | rows | seconds | of everything | core seconds | bytes read | of everything |")
+        lines.append("|---|---:|---:|---:|---:|---:|---:|")
+        for reading in chosen:
+            counted = ("", "")
+            if reading.bytes_read is not None and whole.bytes_read:
+                counted = f"{reading.bytes_read:,}", f"{reading.bytes_read / whole.bytes_read:.3f}"
+            lines.append(
+                f"| {reading.name} | {reading.rows:,} | {reading.seconds:.2f} | {reading.seconds / whole.seconds:.3f} "
+                f"| {reading.cpu_seconds:.2f} | {counted[0]} | {counted[1]} |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -24,7 +24,7 @@ if AVAILABLE:
 
 LEVELS = (9, 22)
 _UNSUITABLE = RuntimeError  # a graph that does not take this array
-_OFF = 2  # value of a checksum parameter: the archive's own checksums are not counted among a peer's bytes
+_OFF = 2  # value of a checksum parameter: the other peers carry no checksums either
 
 Graph = Callable[[Any], Any]  # compressor -> id of the graph built in it
 

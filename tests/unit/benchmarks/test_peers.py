@@ -1,7 +1,11 @@
 """The judges are judged: peers give back what they promise, and the check notices when something does not."""
 
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -129,3 +133,12 @@ def test_a_coder_gives_back_every_array(coder, values):
     if coder is OPENZL and MISSING:
         pytest.skip(f"not installed: {MISSING}")
     assert coder.get(coder.put(values)).astype(values.dtype).tobytes() == values.tobytes()
+
+
+def test_a_peer_whose_package_is_not_installed_is_named_and_left_out():
+    code = """import sys
+sys.modules["openzl"] = None
+from tests.benchmarks.more_peers import ALL_PEERS, MISSING, OPENZL_NAME
+assert list(MISSING) == [OPENZL_NAME] and OPENZL_NAME not in ALL_PEERS and len(ALL_PEERS) == 5"""
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True)

@@ -65,10 +65,10 @@ def test_only_reads_of_the_archive_count(tmp_path):
 
 def test_readings_are_shown_against_everything():
     readings = [
-        Reading(access.WHOLE, (), 1000, 4.0, 6.0, 2000),
-        Reading("some", ("--rows", "0:1"), 1, 1.0, 1.5, 500),
-        Reading("uncounted", (), 1, 1.0, 1.5, None),
+        Reading("t", access.WHOLE, 1000, 4.0, 6.0, 2000),
+        Reading("t", "some", 1, 1.0, 1.5, 500),
+        Reading("t", "uncounted", 1, 1.0, 1.5, None),
     ]
-    text = access.markdown(readings, 3000)
+    text = access.markdown(readings)
     assert "| some | 1 | 1.00 | 0.250 | 1.50 | 500 | 0.250 |" in text
     assert "| uncounted | 1 | 1.00 | 0.250 | 1.50 |  |  |" in text

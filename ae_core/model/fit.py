@@ -68,7 +68,7 @@ class Effort:
 SCOUT = Effort(10, 100, 400, 20e-3)
 AUTOENCODER = Effort(40, 600, 1500, 20e-3, batch=1024)
 PRIOR = Effort(10, 200, 1200, 16e-3)
-CONTEXT = Effort(9, 400, 12_000, 16e-3)
+CONTEXT = Effort(12, 400, 12_000, 16e-3)
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class ModelSize:
 
 PRIOR_SIZE = ModelSize(32, 16)
 SIZES = (  # least coded symbols that a group will serve
-    (2_000_000, ModelSize(64, 48)),
-    (500_000, ModelSize(64, 32)),
+    (2_000_000, ModelSize(48, 48)),
+    (500_000, ModelSize(48, 32)),
     (100_000, ModelSize(48, 24)),
     (0, ModelSize(32, 16)),
 )

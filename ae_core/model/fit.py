@@ -38,8 +38,8 @@ from ae_core.model.train import (
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
 RATE_WEIGHT = 1 / 20  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
-RATE_GROWTH = 1.5  # what that price is raised by until the latents are within their share
-MOST_RATE_WEIGHT = 1.0
+RATE_GROWTH = 1.4  # what that price is raised by until the latents are within their share
+MOST_RATE_WEIGHT = 0.25
 LATENT_SHARE = 0.1  # of what plain coders take; coded, latents take 3/5 of what the density of training says
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
@@ -206,13 +206,16 @@ def _scout(table: SymbolTable, training: TrainingTable, dims: int, rate_weight: 
 
 
 def price(table: SymbolTable, training: TrainingTable, point: DimensionPoint, *, seed: int) -> float:
-    """What a latent bit has to save, so that latents of this dimension take no more than their share of the archive."""
-    weight = RATE_WEIGHT
-    while point.latent_bits > LATENT_SHARE * table.plain_bits and weight < MOST_RATE_WEIGHT:
-        # bits fall more slowly than their price rises
-        weight *= max(RATE_GROWTH, point.latent_bits / (LATENT_SHARE * table.plain_bits))
-        weight = min(weight, MOST_RATE_WEIGHT)
-        point = _scout(table, training, point.dims, weight, seed)
+    """What a latent bit has to save, so that latents of this dimension take no more than their share of the archive.
+
+    A price at which they say next to nothing is no price: the one before it stays.
+    """
+    weight, share = RATE_WEIGHT, LATENT_SHARE * table.plain_bits
+    while point.latent_bits > share and weight < MOST_RATE_WEIGHT:
+        point = _scout(table, training, point.dims, weight * RATE_GROWTH, seed)
+        if point.latent_bits < share / 2:
+            break
+        weight *= RATE_GROWTH
     return weight
 
 

@@ -30,5 +30,5 @@ def related_table(rows: int = 6000, seed: int = 0) -> SymbolTable:
         known=(False,) * 5,
         block_starts=np.array([0, rows // 2], np.int64),
         rows_served=rows,
-        plain_bits=60.0,
+        plain_bits=200.0,  # so much that no latents are too many
     )

@@ -13,6 +13,7 @@ from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.frozen import FrozenEncoder
 from ae_core.kernels.network import Network
 from ae_core.kernels.preview import preview_codes
+from ae_core.model import fit
 from ae_core.model.fit import DimensionPoint, FitReport, SymbolTable, fit_network, knee, split_groups
 from ae_core.uses.previews import constant_preview, pca_preview, preview_error
 
@@ -63,6 +64,25 @@ def test_shuffled_latents_are_clearly_worse(fitted: tuple[Network, FitReport], t
     z = encode_latents(network.encoder, table.symbols)
     shuffled = np.random.default_rng(1).permutation(z)
     assert _loss(network, table, shuffled) > 1.5 * _loss(network, table, z)
+
+
+@pytest.mark.parametrize(
+    ("bits", "raised"),
+    [
+        ([4.0], 0),  # within their share: the price stays
+        ([9.0, 7.0, 5.5], 2),  # raised until they are
+        ([9.0, 8.0, 2.0], 1),  # a price that kills them is not taken
+        ([9.0] * 30, None),  # never without end
+    ],
+)
+def test_latents_that_take_more_than_their_share_become_dearer(bits, raised, table, monkeypatch):
+    points = [DimensionPoint(3, 0.5, b) for b in bits]
+    tried = iter(points[1:])
+    monkeypatch.setattr(fit, "_scout", lambda *_: next(tried))
+    priced = fit.price(replace(table, plain_bits=60.0), None, points[0], seed=0)
+    assert priced <= fit.MOST_RATE_WEIGHT * fit.RATE_GROWTH
+    if raised is not None:
+        assert priced == pytest.approx(fit.RATE_WEIGHT * fit.RATE_GROWTH**raised)
 
 
 def test_latents_are_joint(fitted: tuple[Network, FitReport], table: SymbolTable) -> None:

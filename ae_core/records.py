@@ -120,13 +120,12 @@ def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
 
 
 def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
-    """SHA-256 of each model -> the report of its newest training, oldest first; unread where no commit holds one."""
+    """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
     found: dict[str, Mapping[str, Any]] = {}
     for logged in snapshot.state.commits:
         if any(ref.kind == "model" for ref in logged.commit.shared):
             report = read_report(snapshot.archive, logged.commit)
             if report is not None and isinstance(report.get("model"), str):
-                found.pop(report["model"], None)  # trained again, to the same bytes: it is the newest now
                 found[report["model"]] = report
     return found
 

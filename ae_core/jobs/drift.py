@@ -12,6 +12,7 @@ Nothing here imports torch: a run that reuses its model does not need it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -91,15 +92,11 @@ def settle(drift: Drift, new: float | None, stored: int) -> Drift:
         `stored_bytes` of the new model.
     """
     saved = _bytes((drift.bits_now or 0.0) - (new or 0.0), drift.rows_due)
-    decision = "retrained" if saved > stored else "reused"
     took = f"{drift.bits_now or 0.0:.2f} bits a row, {new or 0.0:.2f} by a model trained on them"
-    verdict = f"on {drift.rows_due:,} rows that saves {saved:,} bytes and takes {stored:,}"
-    return Drift(
-        decision=decision,
-        reason=f"{took}: {verdict}",
-        rows_due=drift.rows_due,
-        bits_then=drift.bits_then,
-        bits_now=drift.bits_now,
+    return replace(
+        drift,
+        decision="retrained" if saved > stored else "reused",
+        reason=f"{took}: on {drift.rows_due:,} rows that saves {saved:,} bytes and takes {stored:,}",
         bits_new=new,
         bytes_saved=saved,
         model_bytes=stored,

@@ -143,7 +143,7 @@ def _commit(
     done = append(
         archive,
         lambda _: proposal,
-        # a run that is tried again surveyed the same snapshot; a later one may come back to an earlier model
+        # a run that is tried again surveyed the same snapshot; a later one may train an earlier model anew
         op_key=sha256_hex(f"model {archive.marker.archive} {known} {table.sha256} {model.sha256}".encode()),
         since=state.head,
         writer=writer_name(),

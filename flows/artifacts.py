@@ -39,8 +39,8 @@ def publish_training(prepared: Prepared) -> None:
     """The training curve of the model that a run uses, as a table of epochs."""
     report = training_reports(open_snapshot(prepared.archive)).get(prepared.model, {})
     use = prepared.use
-    how = "reused" if use.reused else f"trained in {use.seconds:.0f} s"
-    lines = [f"Model `{prepared.model[:12]}`, {use.bytes:,} bytes, {how}."]
+    how = "reused" if use.reused else f"{use.drift.decision} in {use.seconds:.0f} s"
+    lines = [f"Model `{prepared.model[:12]}`, {use.bytes:,} bytes, {how}.", f"Why: {use.drift.reason}."]
     if use.no_latents_reason:
         lines.append(f"No latents: {use.no_latents_reason}")
     create_markdown_artifact(key="model", markdown="\n\n".join([*lines, curve_table(report)]))

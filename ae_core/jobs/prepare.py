@@ -1,28 +1,31 @@
-"""The model that a run encodes with: the archive's own where it has one, else trained once and committed at once.
+"""The model that a run encodes with: the archive's own while it fits the rows that are due, else a trained one.
 
-The commit of the model comes before the first partition, so that a run which is killed never trains again.
+The commit of a trained model comes before the first partition, so that a run which is killed never trains again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import pyarrow as pa
+
 from ae_core import pipeline
 from ae_core.archive.commit import append
+from ae_core.archive.fields import canonical_json, sha256_hex
 from ae_core.archive.format import read_table, table_bytes
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal, put_report, put_shared
+from ae_core.jobs import drift
 from ae_core.jobs.plan import Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import CompressRequest
-from ae_core.jobs.results import ModelUse
+from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
-from ae_core.jobs.target import open_target, writer_name
+from ae_core.jobs.target import HeldModel, open_target, writer_name
 from ae_core.records import TableInfo, check_stored, read_table_info
 
 
@@ -46,6 +49,9 @@ class Prepared:
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
     """Open or make the archive, and reuse its model for this schema and policy or train one and commit it.
 
+    A model is trained where there is none, and where the rows that are due have drifted so far from the held one that
+    a new one is expected to pay for itself; the new one is committed where it does.
+
     Raises
     ------
     StoreUnsafe
@@ -55,16 +61,54 @@ def prepare(request: CompressRequest, found: Survey, *, progress: Progress = sil
     """
     info = resolve_table(request, found)
     target = open_target(request.archive)
-    held = found.held
-    if held is not None and held.model is not None:
-        model = held.model
-        codec = pipeline.Codec.from_bytes(target.shared(model.sha256))
-        use = ModelUse(model.sha256, model.length, True, 0.0, codec.no_latents_reason)
-        return Prepared(request.archive, held.ref.sha256, model.sha256, target.number, use, None, request.page_data)
-    return _train(request, found, info, target, progress)
+    sample = drift.scored_sample(found.due)
+    rows = sum(sum(row_counts(partition)) for partition in found.due)
+    held = () if found.held is None else found.held.models[: drift.SCORED_MODELS]
+    scored = (_score(target, model, sample, rows, request.threads) for model in held)
+    best = next(scored, None)
+    if best is not None and drift.asks_for_training(best.drift):
+        best = min((best, *scored), key=lambda use: use.drift.bits_now or 0.0)
+    if best is not None and not drift.asks_for_training(best.drift):
+        return _reuse(request, found, target, best)
+    trained = _train(request, found, info, rows, progress)
+    bits = drift.bits_a_row(trained.codec, sample, threads=request.threads)
+    if best is None:
+        return _commit(request, found, info, target, trained, drift.first_training(rows, bits, trained.stored))
+    seen = drift.settle(best.drift, bits, trained.stored)
+    if seen.decision == "retrained":
+        return _commit(request, found, info, target, trained, seen)
+    return _reuse(request, found, target, replace(best, seconds=trained.seconds, drift=seen))
 
 
-def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Snapshot, progress: Progress) -> Prepared:
+def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: int, threads: int) -> ModelUse:
+    """The use of a held model, with what speaks against it."""
+    codec = pipeline.Codec.from_bytes(target.shared(held.ref.sha256))
+    bits = drift.bits_a_row(codec, sample, threads=threads)
+    seen = drift.weigh(rows, held.bits_a_row, bits, held.ref.length)
+    return ModelUse(held.ref.sha256, held.ref.length, True, 0.0, codec.no_latents_reason, seen)
+
+
+def _reuse(request: CompressRequest, found: Survey, target: Snapshot, use: ModelUse) -> Prepared:
+    assert found.held is not None
+    return Prepared(request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A model that is not in the archive yet: its codec and bytes, and what is reported of its training."""
+
+    codec: pipeline.Codec
+    data: bytes
+    report: Mapping[str, Any]
+    seconds: float
+
+    @property
+    def stored(self) -> int:
+        """Bytes that it would add to the archive."""
+        return drift.stored_bytes(len(self.data), len(canonical_json(self.report)))
+
+
+def _train(request: CompressRequest, found: Survey, info: TableInfo, rows: int, progress: Progress) -> _Trained:
     start = time.perf_counter()
     from ae_core.fitting import train_codec  # imports torch, which a run that reuses its model never needs
 
@@ -73,32 +117,39 @@ def _train(request: CompressRequest, found: Survey, info: TableInfo, target: Sna
         info.schema,
         sample,
         info.policy,
-        rows_served=sum(sum(row_counts(partition)) for partition in found.due),
+        rows_served=rows,
         seed=request.seed,
         latents=info.policy.latents,
         progress=lambda stage, share: progress(stage, round(100 * share), 100),
     )
     seconds = time.perf_counter() - start
+    about = {"sample_rows": sum(block.num_rows for block in sample), "seconds": round(seconds, 3)}
+    return _Trained(codec, codec.to_bytes(), about | {"training": _compact(report.to_dict())}, seconds)
+
+
+def _commit(
+    request: CompressRequest, found: Survey, info: TableInfo, target: Snapshot, trained: _Trained, seen: Drift
+) -> Prepared:
     archive, state = target.archive, target.state
     table = put_shared(archive, state, "table", table_bytes(info.record()))
-    model = put_shared(archive, state, "model", codec.to_bytes())
-    training = put_report(
-        archive,
-        {"model": model.sha256, "table": table.sha256, "sample_rows": sum(block.num_rows for block in sample)}
-        | {"seconds": round(seconds, 3), "training": _compact(report.to_dict())},
-    )
-    for ref in (*table.twins, *model.twins, training):
+    model = put_shared(archive, state, "model", trained.data)
+    names = {"model": model.sha256, "table": table.sha256}
+    training = put_report(archive, {**names, **trained.report, "drift": _compact(asdict(seen))})
+    new = [shared for shared in (table, model) if shared.sha256 not in state.shared]
+    for ref in (*(twin for shared in new for twin in shared.twins), training):
         check_stored(archive.store, ref)
     proposal = Proposal(shared=(table, model), report=training, names=frozenset({training.name}))
+    known = -1 if found.snapshot is None else found.snapshot.number
     done = append(
         archive,
         lambda _: proposal,
-        op_key=hashlib.sha256(f"model {archive.marker.archive} {table.sha256} {model.sha256}".encode()).hexdigest(),
+        # a run that is tried again surveyed the same snapshot; a later one may train an earlier model anew
+        op_key=sha256_hex(f"model {archive.marker.archive} {known} {table.sha256} {model.sha256}".encode()),
         since=state.head,
         writer=writer_name(),
         note="model",
     )
-    use = ModelUse(model.sha256, model.length, False, seconds, codec.no_latents_reason)
+    use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
     return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
 
 

@@ -65,14 +65,35 @@ class DryRun:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """Whether the held model still fits the rows that are due, by bytes.
+
+    Bits are those of a row in all layers, on sampled blocks: `bits_then` of the held model when it was trained,
+    `bits_now` of it on rows that are due, `bits_new` of a model trained in this run; None where there is no such model
+    or no row. `bytes_saved` is what a new model saves, or is expected to, over the `rows_due`; `model_bytes` what
+    storing it takes, both copies and its commit.
+    """
+
+    decision: Literal["trained", "reused", "retrained"]
+    reason: str
+    rows_due: int
+    bits_then: float | None
+    bits_now: float | None
+    bits_new: float | None
+    bytes_saved: int
+    model_bytes: int
+
+
+@dataclass(frozen=True)
 class ModelUse:
-    """The model that a run encoded with; `seconds` is the training time, 0 when it was reused."""
+    """The model that a run encoded with; `seconds` is the time spent on training, 0 when nothing was trained."""
 
     digest: str
     bytes: int
     reused: bool
     seconds: float
     no_latents_reason: str | None
+    drift: Drift
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import pyarrow as pa
 
@@ -67,12 +69,20 @@ def open_target(url: str) -> Snapshot:
 
 
 @dataclass(frozen=True)
+class HeldModel:
+    """A model, and the bits that a row took in all layers when it was trained; None where its report does not say."""
+
+    ref: SharedRef
+    bits_a_row: float | None
+
+
+@dataclass(frozen=True)
 class HeldTable:
-    """A table record that an archive holds, with the newest model that was trained for it."""
+    """A table record that an archive holds, with the models that were trained for it, newest first."""
 
     ref: SharedRef
     info: TableInfo
-    model: SharedRef | None
+    models: tuple[HeldModel, ...]
 
 
 def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTable | None:
@@ -83,13 +93,20 @@ def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTab
                 continue
             info = read_table_info(read_table(snapshot.shared(ref.sha256), ref.names[0]), ref.names[0])
             if info.written == policy and info.schema.equals(schema):
-                return HeldTable(ref, info, _model_of(snapshot, ref.sha256))
+                return HeldTable(ref, info, _models_of(snapshot, ref.sha256))
     return None
 
 
-def _model_of(snapshot: Snapshot, table: str) -> SharedRef | None:
-    """The newest model whose training report names the table."""
-    for model, report in reversed(training_reports(snapshot).items()):
-        if report.get("table") == table and model in snapshot.state.shared:
-            return snapshot.state.shared[model]
-    return None
+def _models_of(snapshot: Snapshot, table: str) -> tuple[HeldModel, ...]:
+    """The models whose training reports name the table, newest first."""
+    return tuple(
+        HeldModel(snapshot.state.shared[model], _bits_a_row(report))
+        for model, report in reversed(training_reports(snapshot).items())
+        if report.get("table") == table and model in snapshot.state.shared
+    )
+
+
+def _bits_a_row(report: Mapping[str, Any]) -> float | None:
+    drift = report.get("drift")
+    bits = drift.get("bits_new") if isinstance(drift, Mapping) else None
+    return float(bits) if isinstance(bits, int | float) else None

@@ -183,8 +183,10 @@ def _print_result(result: CompressResult) -> None:
         ],
     )
     if result.model is not None:
-        how = "reused" if result.model.reused else f"trained in {result.model.seconds:.0f} s"
+        drift = result.model.drift
+        how = "reused" if result.model.reused else f"{drift.decision} in {result.model.seconds:.0f} s"
         say(f"model {result.model.digest[:12]}, {human_bytes(result.model.bytes)}, {how}")
+        say(f"  {drift.reason}")
         if result.model.no_latents_reason:
             say(f"  no latents: {result.model.no_latents_reason}")
     say(

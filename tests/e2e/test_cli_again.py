@@ -45,6 +45,10 @@ def test_only_what_changed_is_compressed_again_with_the_same_model(cli, plain, w
     assert _actions(done) == {"month=1": "unchanged", "month=2": "compressed", "month=3": "compressed"}
     assert done.json["model"]["reused"] is True
     assert done.json["model"]["digest"] == plain.result["model"]["digest"]
+    assert (plain.result["model"]["drift"]["decision"], done.json["model"]["drift"]["decision"]) == (
+        "trained",
+        "reused",
+    )
     assert cli("decode", mine.archive, tmp_path / "new").code == 0
     assert cli("decode", mine.archive, tmp_path / "old", "--snapshot", "1").code == 0
     assert pq.read_metadata(tmp_path / "new/month=2/part-0.parquet").num_rows == 155

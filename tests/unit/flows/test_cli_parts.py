@@ -14,6 +14,7 @@ from ae_core.errors import Corrupt, NotCommitted, StoreUnsafe, UsageError
 from ae_core.jobs import results
 from flows.cli import app
 from flows.cli.console import human_bytes, human_ratio, print_json
+from flows.cli.write_commands import _print_result
 
 SHAPES = Path(__file__).with_name("json_shapes.json")
 COMMANDS = {
@@ -102,6 +103,16 @@ def test_importing_the_library_or_the_command_imports_nothing_heavy():
     script = f"import sys, ae_core, flows.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_compress_says_why_a_model_was_reused_or_not(capsys):
+    drift = results.Drift("retrained", "50 bits a row, 20 by a model trained on them", 9, 20.0, 50.0, 20.0, 34, 10)
+    use = results.ModelUse("abc", 5, False, 2.0, None, drift)
+    done = results.PartitionOutcome("month=1", "compressed", "new", commit=1)
+    _print_result(results.CompressResult("l", "a", False, 1, use, (done,), (1,), 3.0))
+    printed = capsys.readouterr()
+    assert "retrained in 2 s" in printed.out + printed.err
+    assert drift.reason in printed.out + printed.err
 
 
 def test_public_calls_are_there():

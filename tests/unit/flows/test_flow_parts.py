@@ -93,3 +93,19 @@ def test_curve_becomes_a_table():
     assert lines[2] == "| autoencoder | 1 | 0.5 | 0.6123 |"
     assert curve_table({}) == ""
     assert curve_table({"training": {"fit": None}}) == ""
+
+
+def test_the_models_artifact_says_why_it_was_reused_or_not(monkeypatch):
+    from ae_core.jobs.prepare import Prepared
+    from ae_core.jobs.results import Drift, ModelUse
+    from flows import artifacts
+
+    written = {}
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", lambda **given: written.update(given))
+    monkeypatch.setattr(artifacts, "open_snapshot", lambda _: None)
+    monkeypatch.setattr(artifacts, "training_reports", lambda _: {})
+    drift = Drift("reused", "20 bits a row, 20 when it was trained", 9, 20.0, 20.0, None, 0, 10)
+    use = ModelUse("abc", 5, True, 0.0, None, drift)
+    artifacts.publish_training(Prepared("a", "t", "abc", 0, use, None, True))
+    assert drift.reason in written["markdown"]
+    assert "reused" in written["markdown"]

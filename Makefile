@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ci test-full lint format bench bench-scale bench-access clean
+.PHONY: help demo test test-ci test-full lint format bench bench-scale bench-previews bench-speed bench-access clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,12 @@ bench: $(INSTALLED) ## archive against peers on open tables: JSON, Markdown and 
 
 bench-scale: $(INSTALLED) ## bytes, time and memory as rows and columns grow (long; BENCH_ARGS="--rows 10000 100000 --columns 5 50")
 	@$(BIN)/python -m tests.benchmarks.scale $(BENCH_ARGS)
+
+bench-previews: $(INSTALLED) ## previews against PCA at the same bytes
+	@$(BIN)/python -m tests.benchmarks.previews $(BENCH_ARGS)
+
+bench-speed: $(INSTALLED) ## decoding ten years of flights, the kernels alone, encoding against Parquet zstd-19
+	@$(BIN)/python -m tests.benchmarks.speed $(BENCH_ARGS)
 
 bench-access: $(INSTALLED) ## time and bytes read for a part of an archive
 	@$(BIN)/python -m tests.benchmarks.access $(BENCH_ARGS)

@@ -13,6 +13,12 @@ import pyarrow.compute as pc
 Bounds = Mapping[str, Fraction]  # largest |x - y| by column; a column that is not named has to come back exactly
 
 
+def finite_extremes(table: pa.Table) -> dict[str, tuple[Any, Any] | None]:
+    """Least and greatest finite value of every integer, float and decimal column, None where there is none."""
+    found = {name: _extremes(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return {name: None if low is None else (low, high) for name, (low, high) in found.items()}
+
+
 class Violation(AssertionError):
     """A rebuilt table breaks a promise; the message says which."""
 

@@ -8,25 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import ae_core
-from ae_core.columns import encode_columns
-from ae_core.kernels.encoder import encode_latents
-from ae_core.kernels.preview import preview_codes
 from ae_core.lake import list_partitions, read_blocks
-from ae_core.pipeline import Codec
-from ae_core.uses.previews import PreviewError, constant_preview, pca_preview, preview_error
 from infra.demo import flights
 from tests.benchmarks.fidelity import range_bounds, worst_ratio
+from tests.benchmarks.previews import compared
 
 pytestmark = [pytest.mark.full, pytest.mark.ci, pytest.mark.timeout(1800)]
 
 COMMAND = Path(sys.executable).with_name("latentlake")
-MOST_BYTES = 1_300_000  # every byte of the archive; the strongest simple peer takes 2,361,025 without any metadata
+MOST_BYTES = 1_120_000  # every byte of the archive; the strongest simple peer takes 2,361,025 without any metadata
 
 
 def latentlake(*args: object, ok: bool = True) -> str:
@@ -80,24 +75,8 @@ def test_preview_needs_the_latents_alone_and_beats_what_costs_as_much(lake: Path
     opened = ae_core.open_archive(str(alone))
     codec = opened.codec(opened.partition(month=1).manifest)
     size = sum(path.stat().st_size for path in alone.rglob("latents.parquet"))
-    ours, constant, pca = compared(codec, lake, size)
+    blocks = (block for partition in list_partitions(str(lake)) for block in read_blocks(partition))
+    ours, constant, pca = compared(codec, blocks, size)
     print(f"\npreview at {size:,} bytes: {ours}\nmean and mode: {constant}\nPCA: {pca}")
     assert ours.numeric < min(constant.numeric, pca.numeric)
     assert ours.accuracy > max(constant.accuracy, pca.accuracy)
-
-
-def compared(codec: Codec, lake: Path, size: int) -> tuple[PreviewError, PreviewError, PreviewError]:
-    """Errors of our preview, of constants and of PCA, over the columns that no side stream tells exactly."""
-    assert codec.network is not None
-    codes, shown = [], []
-    for partition in list_partitions(str(lake)):
-        for block in read_blocks(partition):
-            encoded = encode_columns(codec.plan, block.replace_schema_metadata(codec.plan.schema.metadata))
-            codes.append(encoded.shown)
-            shown.append(preview_codes(codec.network.preview, encode_latents(codec.network.encoder, encoded.symbols)))
-    columns = [codec.plan.columns[index] for index in codec.plan.domain_columns]
-    told = [place for place, c in enumerate(columns) if not c.given and c.coder != "linear"]
-    heads = [codec.network.preview.heads[place] for place in told]
-    true, guess = np.concatenate(codes)[:, told], np.concatenate(shown)[:, told]
-    constant = preview_error(heads, true, constant_preview(heads, true), 0)
-    return preview_error(heads, true, guess, size), constant, pca_preview(heads, true, size)[1]

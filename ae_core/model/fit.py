@@ -81,7 +81,7 @@ class ModelSize:
 
 PRIOR_SIZE = ModelSize(32, 16)
 SIZES = (  # least coded symbols that a group will serve
-    (2_000_000, ModelSize(48, 48)),
+    (2_000_000, ModelSize(48, 40)),
     (500_000, ModelSize(48, 32)),
     (100_000, ModelSize(48, 24)),
     (0, ModelSize(32, 16)),

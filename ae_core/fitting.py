@@ -31,6 +31,7 @@ MEASURE_ROWS = 131_072  # rows of the sample on which coders are compared
 MIXING_ROWS = 500  # below this the mixing coder has nothing to adapt to
 LEAST_BYTES = 200  # a column that plain coders make smaller than this stays with them
 MIXING_BYTES = 1 << 20  # tables that plain coders make larger than this are not small: a model's business
+MIXING_COLUMNS = 48  # of tables with more, that limit is for as many
 NETWORK_BYTES = 1 << 16  # what mixing makes as small as this leaves no room for a model's weights
 LEAVE_AT = 0.95  # a column leaves the network where a plain coder saves more than 5 % of it
 
@@ -97,8 +98,10 @@ def train_codec(
     scale = served / max(1, rows_measured)
     reason = _hopeless(plan, rows, latents)
     mixed = None
-    if reason is not None or (latents == "auto" and plain_total * scale <= MIXING_BYTES):
-        mixed = _mixed(plan, sample, plain, {c.name for c in plan.columns if c.coder in ("network", "mixing")})
+    searched = {c.name for c in plan.columns if c.coder in ("network", "mixing")}
+    small = MIXING_BYTES * min(1.0, MIXING_COLUMNS / max(1, len(searched)))  # contexts are searched column by column
+    if reason is not None or (latents == "auto" and plain_total * scale <= small):
+        mixed = _mixed(plan, sample, plain, searched)
     if latents == "auto" and mixed is not None and mixed.bytes * scale <= NETWORK_BYTES:
         reason = reason or f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
     if reason is not None:

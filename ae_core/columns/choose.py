@@ -230,6 +230,9 @@ def _wide(
         quantiser = replace(quantiser, grid=grid)
     else:
         moved = 0
+    if isinstance(quantiser, FloatGrid):
+        most = 2**50  # levels that doubles tell apart with room to spare
+        quantiser = replace(quantiser, bottom=max(low - room, -most), top=min(high + room, most))
     low, high = low + moved, high + moved
     least, most = _level_range(quantiser)
     first, last = max(low - room, least), min(high + room, most)

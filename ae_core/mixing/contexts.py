@@ -36,13 +36,15 @@ from ae_core.mixing.plan import (
 )
 
 SEARCH_ROWS = 16_384  # rows on which contexts are tried
-FIT_ROWS = 32_768  # rows on which guesses are fitted and finished models are compared
+LEAST_SEARCH_ROWS = 2_048  # of wide tables; guesses are fitted and finished models compared on twice the rows
+NEIGHBOURS = 48  # columns that one looks at, the nearest: cost stays linear in columns
 BEFORE: Reference = (-1,)
 _TRIED = 10  # features that are combined, the best alone first
 _CONTEXTS = 6
 _LEAST_GAIN = 0.003  # share of a column's bits that a further context has to save
 _PARTNERS = 12  # known columns that are looked at in pairs
 _KEYS = 3
+_FEW = 16  # known columns up to which each is looked at in every row that is worth it, and not the row before alone
 _FEW_LEVELS = 8  # below these no guess is made
 _LONGEST_LAG = 4096
 _LAGS = 3
@@ -70,13 +72,16 @@ def choose(
     bare = MixingPlan(tuple(levels), tuple(sizes), ())
     bounds = [*block_starts, len(codes)]
     parts = [np.ascontiguousarray(codes[a:b], np.int64) for a, b in pairwise(bounds) if b > a]
-    search, fit = _first_rows(bare, parts, SEARCH_ROWS), _first_rows(bare, parts, FIT_ROWS)
+    columns = max(1, sum(coded))
+    rows = max(LEAST_SEARCH_ROWS, min(SEARCH_ROWS, SEARCH_ROWS * NEIGHBOURS // columns))
+    search, fit = _first_rows(bare, parts, rows), _first_rows(bare, parts, 2 * rows)
     given = [column for column in range(len(levels)) if not coded[column]]
     order = [column for column in range(len(levels)) if coded[column]]
 
     def search_for(place: int) -> ColumnModel:
-        known = sorted([*given, *order[:place]])
-        return _Search(bare, search, fit, order[place], known, ordinal).best()
+        column = order[place]
+        nearest = sorted([*given, *order[:place]], key=lambda other: (abs(other - column), other))[:NEIGHBOURS]
+        return _Search(bare, search, fit, column, sorted(nearest), ordinal).best()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the coder lets go of the interpreter lock
         models = list(pool.map(search_for, range(len(order))))
@@ -254,9 +259,10 @@ class _Search:
 
     def _sources(self, references: Sequence[Reference]) -> list[tuple[int, Reference]]:
         found = [(self.column, reference) for reference in self._beside(references)]
+        rows = [reference for reference in references if reference != (-2,)] if len(self.known) <= _FEW else [BEFORE]
         for column in self.known:
             if self.ordinal[column] and self._varies(column):
-                found += [(column, ()), *((column, reference) for reference in references if reference != (-2,))]
+                found += [(column, ()), *((column, reference) for reference in rows)]
         return found
 
     def _grown(self, model: ColumnModel, features: Sequence[Feature]) -> ColumnModel:

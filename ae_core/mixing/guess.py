@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 Source = tuple[int, Reference]
 _LEAST_GAIN = 0.004  # bits a row that a further term has to save
 _LARGEST = 1 << 26
+_POOL = 64  # terms, the best beside those chosen, that are tried as the next one
 
 
 def fit_guess(
@@ -79,18 +80,17 @@ def _greedy(goal: Floats, terms: dict[Any, Floats], most: int) -> tuple[list[Any
     """(names of the terms that pay, weights with the constant first, estimated bits a row)."""
     chosen: list[Any] = []
     weights, best = _fit(goal, [])
-    while len(chosen) < min(most, len(terms)):
-        rivals = [
-            (_fit(goal, [terms[name] for name in [*chosen, other]], passes=1)[1], at)
-            for at, other in enumerate(terms)
-            if other not in chosen
-        ]
-        name = list(terms)[min(rivals)[1]]
+    left = list(terms)
+    while len(chosen) < most and left:
+        bits_with = [_fit(goal, [terms[one] for one in [*chosen, other]], passes=1)[1] for other in left]
+        order = np.argsort(bits_with, kind="stable")
+        name = left[order[0]]
         found, bits = _fit(goal, [terms[one] for one in [*chosen, name]])
         if bits > best - _LEAST_GAIN:
             break
         chosen.append(name)
         weights, best = found, bits
+        left = [left[at] for at in sorted(order[1:_POOL].tolist())]
     return chosen, weights, best
 
 

@@ -6,7 +6,8 @@ them. While the format is 0 it is made anew in the commit that changes the forma
 month=1 trains the model. month=2 comes later and brings what the model never saw: words and numbers outside of their
 domains, cells that break the relations, specials in columns that had none.
 
-The folder `mixing` has a second archive, of a table too small for a model: no network, but adaptive mixing.
+The folder `mixing` has a second archive, of a table too small for a model: no network, but adaptive mixing. The folder
+`wide` has a third, of numbers of many digits and texts of one shape, coded by mixing beside a network.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ae_core.archive.format import FORMAT
 HOME = Path(__file__).parent / f"format-{FORMAT}"
 ROWS = {1: 1700, 2: 500}
 MIXING_ROWS = {1: 1500, 2: 400}
+WIDE_ROWS = {1: 1500, 2: 300}
 POLICY = """\
 version: 1
 partition_keys: [month]
@@ -54,6 +56,16 @@ columns:
   wind: {abs: 0.2}
   humidity: {abs: 0.5}
   load: {abs: 2}
+"""
+
+
+WIDE_POLICY = """\
+version: 1
+partition_keys: [month]
+latents: always
+default: {float: exact, integer: exact}
+columns:
+  height: {abs: 0.001}
 """
 
 
@@ -169,6 +181,43 @@ MIXING_ODD = {
 }
 
 
+def wide_table(month: int, rows: int) -> pa.Table:
+    """Six tracks whose rows come mixed: every number has many digits, and most follow from the track's last row."""
+    random = np.random.default_rng(200 + month)
+    track = random.integers(0, 6, rows)
+    step = random.normal(0, 2e-5, rows) + 1e-4 * (track - 2)
+    place = np.zeros(rows)
+    for one in range(6):
+        place[track == one] = 40.0 + one + np.cumsum(step[track == one])
+    number = np.cumsum(random.integers(1, 4, rows))
+    table = pa.table(
+        {
+            "track": pa.array([f"track {t}" for t in track]),
+            "speed": pa.array(np.round(1e5 * step), pa.int16()),
+            "seen": pa.array(10**12 * month + number * 1000 + random.integers(0, 2, rows), pa.timestamp("ms")),
+            "place": pa.array(np.round(place, 6)),
+            "angle": pa.array(place * np.pi, mask=random.random(rows) < 0.02),
+            "again": pa.array(place * np.pi),
+            "single": pa.array(place * 7, pa.float32()),
+            "height": pa.array(1e3 * place + random.normal(0, 0.1, rows)),
+            "stamp": pa.array([f"2024-{month:02}-{1 + r * 28 // rows:02} run {n:05}" for r, n in enumerate(number)]),
+            "key": pa.array(number * 7919 + random.integers(0, 2, rows), pa.int64()),
+        }
+    )
+    return _odd_cells(table, {1: {"place": {3: np.nan}}, 2: WIDE_ODD}[month])
+
+
+WIDE_ODD = {
+    "seen": {0: None},
+    "place": {10: np.nan, 11: -0.0, 12: 1e300, 13: np.inf, 14: 0.1234567},
+    "angle": {20: None, 21: 5e-324},
+    "single": {30: None, 31: np.inf},
+    "height": {40: -1e9, 41: None},
+    "stamp": {50: "", 51: None, 52: "2024-02-01 run 0000x", 53: "2025-02-01 run 00001"},
+    "key": {60: -(2**63), 61: 2**63 - 1},
+}
+
+
 def _odd_cells(table: pa.Table, odd: dict[str, dict[int, object]]) -> pa.Table:
     """The table with some cells replaced."""
     for name, cells in odd.items():
@@ -200,6 +249,7 @@ def make(home: Path) -> None:
     make_archive(
         home / "mixing", MIXING_POLICY, {month: mixing_table(month, rows) for month, rows in MIXING_ROWS.items()}
     )
+    make_archive(home / "wide", WIDE_POLICY, {month: wide_table(month, rows) for month, rows in WIDE_ROWS.items()})
 
 
 def make_archive(home: Path, policy_text: str, tables: dict[int, pa.Table]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_core.columns.domain import MAX_LEVELS, NumberCode, TextCode, make_domain
+from ae_core.columns.domain import MAX_LEVELS, MOST_SHIFT, NumberCode, TextCode, make_domain
 from ae_core.columns.exact import float_below
 from ae_core.columns.numeric import FloatBits, FloatDecimal, FloatGrid, IntBits, IntGrid, Quantiser, RawInts
 from ae_core.columns.pattern import find_pattern
@@ -236,7 +236,7 @@ def _wide(
     low, high = low + moved, high + moved
     least, most = _level_range(quantiser)
     first, last = max(low - room, least), min(high + room, most)
-    shift = max(_common_zeros(seen), (last - first).bit_length() - _WIDE_BITS, 0)
+    shift = min(max(_common_zeros(seen), (last - first).bit_length() - _WIDE_BITS), MOST_SHIFT)
     first -= (first - low) % (1 << shift)  # so that the sample's common low bits are 0
     levels = ((last - first) >> shift) + 1
     if first < least or levels <= MAX_LEVELS:

@@ -103,7 +103,7 @@ def train_codec(
     if reason is not None or (latents == "auto" and plain_total * scale <= small):
         mixed = _mixed(plan, sample, plain, searched)
     if latents == "auto" and mixed is not None and mixed.bytes * scale <= NETWORK_BYTES:
-        reason = reason or f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
+        reason = reason or _does_not_pay(served)
     if reason is not None:
         report = TrainingReport(rows, served, rows_measured, 0, 0, plain_total, (), None, reason)
         return _without_network(_alone(plain_plan, reason), plan, mixed, report)
@@ -132,7 +132,7 @@ def train_codec(
     report = TrainingReport(rows, served, rows_measured, model_bytes, network_total, plain_total, choices, fit, None)
     rival = plain_total if mixed is None else min(plain_total, mixed.bytes / LEAVE_AT)
     if latents == "auto" and network_total + model_bytes / scale >= rival:
-        reason = f"a model does not pay for itself on {served:,} rows: plain coders give a smaller archive"
+        reason = _does_not_pay(served)
         return _without_network(_alone(plain_plan, reason), full, mixed, replace(report, reason=reason))
     report = report if mixed is None else replace(report, mixing_bytes=mixed.bytes)
     return Codec(plan, network, None, None if wide is None else _numbered(wide, full, plan)), report
@@ -238,8 +238,12 @@ def _hopeless(plan: TablePlan, rows: int, latents: Latents) -> str | None:
     if sum(symbol.coded for symbol in plan.symbols) < 2:
         return "fewer than two columns have anything that a model could learn"
     if latents == "auto" and rows < LEAST_ROWS:
-        return f"a model does not pay for itself on {rows:,} rows: plain coders give a smaller archive"
+        return _does_not_pay(rows)
     return None
+
+
+def _does_not_pay(rows: int) -> str:
+    return f"a model does not pay for itself on {rows:,} rows: plain coders give a smaller archive"
 
 
 def _symbol_table(plan: TablePlan, encoded: Sequence[EncodedColumns], served: int, plain_bits: float) -> SymbolTable:

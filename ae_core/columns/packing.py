@@ -227,13 +227,19 @@ def _unpack_runs(body: bytes, count: int) -> Ints:
 
 def _unpack_words(body: bytes, count: int) -> Ints:
     size, at = read_varint(body, 0)
-    if not 0 < size <= count:
-        raise Corrupt("column stream: impossible number of words: verify the archive")
     packed_words, packed_places = split_parts(body[at:], 2)
-    words, places = unpack_ints(packed_words, size), unpack_ints(packed_places, count)
-    if int(places.min()) < 0 or int(places.max()) >= size:
-        raise Corrupt("column stream: a number names no word: verify the archive")
-    return np.cumsum(words)[places]
+    places = unpack_places(packed_places, count, size)
+    return np.cumsum(unpack_ints(packed_words, size))[places]
+
+
+def unpack_places(data: bytes, count: int, words: int) -> Ints:
+    """`count` places in a list of so many words; raises Corrupt where there can be no such list, before it is made."""
+    if not 0 < words <= count:
+        raise Corrupt("column stream: impossible number of words: verify the archive")
+    places = unpack_ints(data, count)
+    if int(places.min()) < 0 or int(places.max()) >= words:
+        raise Corrupt("column stream: a cell that names no word: verify the archive")
+    return places
 
 
 def _unpack_narrow(body: bytes, count: int, *, planes: bool) -> Ints:

@@ -26,6 +26,7 @@ from ae_core.columns.packing import (
     unpack_bytes,
     unpack_ints,
     unpack_pco,
+    unpack_places,
     write_varint,
 )
 from ae_core.columns.same import same_cells
@@ -156,12 +157,8 @@ def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Ar
     count = rows if valid is None else int(valid.sum())
     if tag == _WORDS:
         size, _ = read_varint(packed_size, 0)
-        if not 0 < size <= count:
-            _corrupt("impossible number of words")
-        words, places = unpack_pco(packed, np.zeros(size, dtype)), unpack_ints(packed_places, count)
-        if int(places.min()) < 0 or int(places.max()) >= size:
-            _corrupt("a number that names no word")
-        found = words[places]
+        places = unpack_places(packed_places, count, size)
+        found = unpack_pco(packed, np.zeros(size, dtype))[places]
     else:
         found = unpack_pco(packed, np.zeros(count, dtype))
     cells = np.zeros(rows, dtype)
@@ -220,11 +217,8 @@ def _unpack_listed_text(body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
     valid = _unpack_valid(packed_valid, rows)
     count = rows if valid is None else int(valid.sum())
     size, _ = read_varint(packed_size, 0)
-    if not 0 < size <= count:
-        _corrupt("impossible number of words")
-    words, places = unpack_words(packed_words, kind, size), unpack_ints(packed_places, count)
-    if int(places.min()) < 0 or int(places.max()) >= size:
-        _corrupt("a cell that names no word")
+    places = unpack_places(packed_places, count, size)
+    words = unpack_words(packed_words, kind, size)
     spread = np.zeros(rows, np.int64)
     spread[slice(None) if valid is None else valid] = places
     return words.take(pa.array(spread, mask=None if valid is None else ~valid))

@@ -348,20 +348,32 @@ def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
 
 def _footer(partition: LakePartition, file: SourceFile) -> tuple[pq.FileMetaData, pa.Schema]:
     with _opened(partition, file) as handle, pq.ParquetFile(handle) as parquet:
-        return parquet.metadata, parquet.schema_arrow
+        return parquet.metadata, _as_stored(parquet.schema_arrow)
+
+
+def _as_stored(found: pa.Schema) -> pa.Schema:
+    """The schema as an archive's record gives it back: Parquet names the entries of a map after its column."""
+    return pa.ipc.read_schema(found.serialize())
 
 
 def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.Schema:
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         schemas = list(pool.map(lambda pair: _footer(*pair)[1], files))
     first, first_path = schemas[0], files[0][0].path_of(files[0][1])
-    if len(set(first.names)) != len(first) or not len(first):
-        raise LakeError(f"{lake}: {first_path} has no columns, or two of the same name")
+    if twice := sorted({name for name in first.names if first.names.count(name) > 1}):
+        raise LakeError(
+            f"{lake}: {first_path} has more than one column named {_some_names(twice)}: rename them, names must tell "
+            "columns apart"
+        )
     for (partition, file), other in zip(files[1:], schemas[1:], strict=True):
         if not other.equals(first):
             difference = _first_difference(first, other)
             raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
     return first
+
+
+def _some_names(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (", …" if len(names) > 4 else "")
 
 
 def _first_difference(one: pa.Schema, other: pa.Schema) -> str:

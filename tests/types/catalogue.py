@@ -52,7 +52,7 @@ def from_storage(kind: pa.DataType, values: list[int | None]) -> pa.Array:
     width = kind.bit_width // 8
     signed = not (pa.types.is_unsigned_integer(kind) or pa.types.is_floating(kind))
     data = b"".join((value or 0).to_bytes(width, "little", signed=signed) for value in values)
-    mask = np.packbits([value is not None for value in values], bitorder="little").tobytes()
+    mask = np.packbits(np.array([value is not None for value in values], np.bool_), bitorder="little").tobytes()
     return pa.Array.from_buffers(kind, len(values), [pa.py_buffer(mask), pa.py_buffer(data)])
 
 

@@ -34,6 +34,8 @@ def cells(column: pa.Array | pa.ChunkedArray) -> list[Cell]:
     if types.is_dictionary(kind):
         words, places = cells(column.dictionary), column.indices.to_pylist()
         return [None if place is None else words[place] for place in places]
+    if types.is_run_end_encoded(kind) or types.is_union(kind):
+        return [repr(cell.as_py()) for cell in column]
     there = column.is_valid().to_pylist()
     return [cell if ok else None for ok, cell in zip(there, _there(column), strict=True)]
 

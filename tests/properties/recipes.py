@@ -284,7 +284,16 @@ def _float_bits(kind: pa.DataType, rng: Rng) -> int:
     if choice == 1:
         mantissa = {16: 10, 32: 23, 64: 52}[width]
         infinity = ((1 << (width - 1 - mantissa)) - 1) << mantissa
-        odd = [0, 1, (1 << mantissa) - 1, 1 << mantissa, infinity - 1, infinity, infinity + 1, infinity | 1 << mantissa - 1]
+        odd = [
+            0,
+            1,
+            (1 << mantissa) - 1,
+            1 << mantissa,
+            infinity - 1,
+            infinity,
+            infinity + 1,
+            infinity | 1 << mantissa - 1,
+        ]
         return odd[rng.integers(len(odd))] | int(rng.integers(2)) << (width - 1)
     value = np.array([rng.integers(-50, 51) / 4 if choice == 2 else rng.normal() * 30], f"f{width // 8}")
     return int(value.view(f"u{width // 8}")[0])
@@ -303,7 +312,9 @@ def _WORDS(kind: pa.DataType, rng: Rng) -> Any:  # noqa: N802
     if types.is_fixed_size_binary(kind):
         return rng.bytes(kind.byte_width)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return str(rng.choice(["", "a", "b", "ä€😀", "x" * 40, f"n{rng.integers(10**6):06}", f"row {rng.integers(99)}"]))
+        return str(
+            rng.choice(["", "a", "b", "ä€😀", "x" * 40, f"n{rng.integers(10**6):06}", f"row {rng.integers(99)}"])
+        )
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
         return rng.bytes(int(rng.integers(0, 9)))
     if types.is_union(kind):
@@ -358,7 +369,10 @@ def _union(kind: pa.DataType, found: list[Any]) -> pa.Array:
     if kind.mode == "sparse":
         return pa.UnionArray.from_sparse(codes, [pa.array(numbers, pa.int64()), pa.array(words, pa.string())], names)
     offsets = pa.array([sum(type(c) is type(cell) for c in found[:at]) for at, cell in enumerate(found)], pa.int32())
-    dense = [pa.array([n for n in numbers if n is not None], pa.int64()), pa.array([w for w in words if w], pa.string())]
+    dense = [
+        pa.array([n for n in numbers if n is not None], pa.int64()),
+        pa.array([w for w in words if w], pa.string()),
+    ]
     return pa.UnionArray.from_dense(codes, offsets, dense, names)
 
 

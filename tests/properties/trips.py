@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import ae_core
-
 from ae_core.archive.digest import partition_digest
 from ae_core.columns import TablePlan, build_plan, check_block
 from ae_core.dataset import preview_names

@@ -165,7 +165,9 @@ def _texts() -> Iterator[Kind]:
     odd = [b"", b"\x00", b"\xff\xfe", bytes(range(256))]
     yield from (_of(kind, odd, _bytes) for kind in (pa.binary(), pa.large_binary(), pa.binary_view()))
     yield _of(
-        pa.binary(3), [b"\x00\x00\x00", b"\xff\xff\xff", b"abc"], lambda rng, rows: [b"x%02d" % (n % 100) for n in range(rows)]
+        pa.binary(3),
+        [b"\x00\x00\x00", b"\xff\xff\xff", b"abc"],
+        lambda rng, rows: [b"x%02d" % (n % 100) for n in range(rows)],
     )
     long = ["x" * (1 << 20), "é" * (1 << 19), "short"]
     yield _of(pa.string(), long, lambda rng, rows: [f"long {n}" for n in range(rows)], "string of 1 MB")
@@ -188,10 +190,10 @@ def _nested() -> Iterator[Kind]:
     odd_lists = [[], [None], [0.0, -0.0, _NAN, float("inf")], [1.5] * 50]
     for kind in (pa.list_(pa.float64()), pa.large_list(pa.float64()), pa.list_view(pa.float64())):
         yield _of(kind, odd_lists, lambda rng, rows: [[float(n)] * (n % 4) for n in rng.integers(0, 9, rows)])
-    yield _of(pa.list_(pa.int32(), 2), [[1, None], [-(2**31), 2**31 - 1]], lambda rng, rows: [[n, 1] for n in range(rows)])
     yield _of(
-        pa.list_(pa.list_(pa.string())), [[], [[]], [None, ["a", None]]], lambda rng, rows: [[["b"]]] * rows
+        pa.list_(pa.int32(), 2), [[1, None], [-(2**31), 2**31 - 1]], lambda rng, rows: [[n, 1] for n in range(rows)]
     )
+    yield _of(pa.list_(pa.list_(pa.string())), [[], [[]], [None, ["a", None]]], lambda rng, rows: [[["b"]]] * rows)
     yield _of(
         pa.struct([("a", pa.int64()), ("b", pa.struct([("c", pa.string())]))]),
         [{"a": None, "b": None}, {"a": 2**63 - 1, "b": {"c": None}}, {"a": -(2**63), "b": {"c": ""}}],
@@ -205,10 +207,14 @@ def _nested() -> Iterator[Kind]:
     yield _of(
         pa.list_(pa.struct([("x", pa.decimal128(20, 2)), ("t", pa.timestamp("us", "UTC"))])),
         [[], [None], [{"x": None, "t": None}]],
-        lambda rng, rows: [[{"x": int(n), "t": dt.datetime(1969, 1, 1, tzinfo=dt.UTC)}] for n in rng.integers(0, 9, rows)],
+        lambda rng, rows: [
+            [{"x": int(n), "t": dt.datetime(1969, 1, 1, tzinfo=dt.UTC)}] for n in rng.integers(0, 9, rows)
+        ],
     )
     inner = pa.list_(pa.dictionary(pa.int8(), pa.string()))
-    yield _of(inner, [[], [None], ["a", "b", "a"]], lambda rng, rows: [["a"], ["b"]] * (rows // 2) + [["c"]] * (rows % 2))
+    yield _of(
+        inner, [[], [None], ["a", "b", "a"]], lambda rng, rows: [["a"], ["b"]] * (rows // 2) + [["c"]] * (rows % 2)
+    )
 
 
 def _extensions() -> Iterator[Kind]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ae_core.archive.fields import sha256_hex
@@ -23,10 +23,15 @@ class OutcomeUnknown(Exception):
 
 @dataclass(frozen=True)
 class Listed:
-    """One entry of a listing; `size` in bytes, None if it is not a regular file or has a name not allowed here."""
+    """One entry of a listing; `size` in bytes, None if it is not a regular file or has a name not allowed here.
+
+    `modified` is when it was stored, in seconds since 1970 by the store's own clock (see `Store.clock`); None where
+    the store does not tell.
+    """
 
     name: str
     size: int | None
+    modified: float | None = field(default=None, compare=False)
 
 
 class Store(Protocol):

@@ -142,7 +142,8 @@ class LocalStore:
                     pending.append((Path(entry.path), name))
                 elif entry.is_file(follow_symlinks=False) and is_name(name):
                     with contextlib.suppress(FileNotFoundError):
-                        yield Listed(name, entry.stat(follow_symlinks=False).st_size)
+                        status = entry.stat(follow_symlinks=False)
+                        yield Listed(name, status.st_size, status.st_mtime)
                 else:
                     yield Listed(name, None)
 

@@ -110,7 +110,7 @@ class ObjectStore:
         for path, info in self.objects.find(top).items():
             name = path[len(self._root) + 1 :]
             if name and not name.endswith("/"):  # consoles make an object of a folder's name
-                yield Listed(name, int(info["size"]) if is_name(name) else None)
+                yield Listed(name, int(info["size"]) if is_name(name) else None, modified(info))
 
     def delete(self, name: str) -> None:
         """See `Store.delete`."""

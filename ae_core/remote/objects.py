@@ -73,7 +73,7 @@ class Objects:
             raise FileNotFoundError(path)
         return found
 
-    def exists(self, path: str) -> bool:
+    def isfile(self, path: str) -> bool:
         """Whether there is an object at that path."""
         try:
             self.info(path)
@@ -81,7 +81,9 @@ class Objects:
             return False
         return True
 
-    isfile = exists
+    def exists(self, path: str) -> bool:
+        """Whether there is an object at that path, or any below it."""
+        return self.isfile(path) or bool(self.find(path))
 
     def read(self, path: str, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end`; fewer where the object ends before.
@@ -188,11 +190,12 @@ class Objects:
         try:
             with _writing():
                 self._call(f"deleting {path}", remove, path, token)
-        except FileExistsError:  # the condition did not hold; Azure says so of a missing blob too
-            return "changed" if self.exists(path) else "absent"
+            return "deleted"
         except FileNotFoundError:
             return "absent"
-        return "deleted"
+        except FileExistsError:
+            pass  # the condition did not hold; Azure says so of a missing blob too
+        return "changed" if self.isfile(path) else "absent"
 
     async def _delete_s3(self, path: str, token: str) -> None:
         bucket, _, key = path.partition("/")

@@ -20,14 +20,15 @@ QUICK = ("local", "moto")
 FULL = ("seaweedfs", "azurite", "fakegcs")
 
 
-def kinds(*names: str) -> list[object]:
-    """Parameters for `ground`: those that need more than Python are left to the full set and its fixed slice."""
-    full = [pytest.mark.full, pytest.mark.ci]
+def kinds(*names: str, ci: bool = True) -> list[object]:
+    """Parameters for `ground`: those that need more than Python are left to the full set (and its fixed slice)."""
+    full = [pytest.mark.full, *([pytest.mark.ci] if ci else [])]
     return [pytest.param(name, marks=() if name in QUICK else full) for name in names]
 
 
 EVERY = kinds(*QUICK, *FULL)
 REMOTE = kinds("moto", *FULL)
+NIGHTLY = kinds("moto", *FULL, ci=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ Running = Callable[[str], servers.Server]
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Start a server of a kind, once; a test is skipped where its tool is missing, and fails where tools are required."""
+    """Start a server of a kind, once; without its tool a test is skipped, or fails where tools are required."""
     found: dict[str, servers.Server] = {}
     with contextlib.ExitStack() as stack:
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Fault = Literal["lost", "hang", "reset", "swallow", "busy", "conflict", "denied", "skewed", "unconditional"]
-"""lost: carried out, the connection closed without an answer. hang: carried out, never answered. swallow: not carried
-out, never answered. reset: not carried out, reset. busy, conflict, denied, skewed: 503, 409, 403, 403 for a wrong clock.
-unconditional: carried out without its condition."""
+"""lost: carried out, the connection closed without an answer. hang: carried out, never answered.
+swallow: not carried out, never answered. reset: not carried out, reset. unconditional: carried out without its
+condition. busy, conflict, denied, skewed: 503, 409, 403, and 403 for a wrong clock."""
 
 _ERRORS = {
     "busy": (503, "SlowDown"),

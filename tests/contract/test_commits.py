@@ -14,7 +14,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.verify import verify
 from ae_core.errors import CommitConflict, OutputExists, UsageError
 from ae_core.remote.places import locate
-from tests.contract.conftest import EVERY, REMOTE
+from tests.contract.conftest import EVERY, FULL, REMOTE, kinds
 from tests.faults import archive_sample as sample
 
 FRESH = multiprocessing.get_context("spawn")  # no event loop of this process is shared
@@ -27,9 +27,8 @@ def _commit_many(url: str, writer: int) -> None:
         sample.write(archive, [f"w{writer}/n{index}"])
 
 
-@pytest.mark.full
-@pytest.mark.ci
-@pytest.mark.parametrize("ground", REMOTE, indirect=True)  # the local disk has its own test, with eight
+@pytest.mark.full  # the local disk has its own test, with eight
+@pytest.mark.parametrize("ground", [*kinds(*FULL), "moto"], indirect=True)
 def test_writers_in_processes_of_their_own_lose_no_commit(ground):
     url = ground.url("archive")
     commit.create_archive(url, writer=sample.WRITER)

@@ -23,6 +23,8 @@ from ae_core.remote.profiles import Access, StoreProfile, access
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "az": ("adlfs", "azure"), "gs": ("gcsfs", "gcs")}
 _READ_AHEAD = 1 << 20
+_AMBIENT = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
+"""Variables that the clients look their ambient credentials up in."""
 Deleted = Literal["deleted", "changed", "absent"]
 
 
@@ -326,7 +328,8 @@ def _filesystem(profile: StoreProfile, entry: Access) -> Any:
     package, extra = _PACKAGES[profile.protocol]
     # without this gcsfs asks over gRPC what kind of bucket it is, for a minute where nothing answers
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    key = (os.getpid(), profile, json.dumps(entry.options, sort_keys=True, default=str))
+    ambient = sorted(pair for pair in os.environ.items() if pair[0].startswith(_AMBIENT))
+    key = (os.getpid(), profile, json.dumps([entry.options, ambient], sort_keys=True, default=str))
     with _lock:
         if key not in _opened:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from ae_core.archive.contract import NameTaken
 from ae_core.archive.fields import sha256_hex
 from ae_core.archive.objects import ObjectStore
-from ae_core.errors import Corrupt
+from ae_core.errors import Corrupt, StoreDenied
+from ae_core.remote.identity import identity_of
 from ae_core.remote.objects import Objects
 from ae_core.remote.places import locate
 from ae_core.remote.versions import token_of
-from tests.contract.conftest import EVERY, REMOTE, kinds
+from tests.contract.conftest import EVERY, FULL, REMOTE, kinds
+from tests.contract.servers import AZURITE_KEY
 
 every = pytest.mark.parametrize("ground", EVERY, indirect=True)
 remote = pytest.mark.parametrize("ground", REMOTE, indirect=True)
@@ -192,3 +195,68 @@ def test_a_large_object_goes_up_whole(ground):
     assert store.digest("big") == (len(data), sha256_hex(data))
     piece = data[7_000_000:7_000_100]
     assert store.get_range("big", 7_000_000, 100, sha256_hex(piece)) == piece
+
+
+@every
+def test_a_neighbour_with_a_longer_name_is_another_place(ground):
+    mine, other = ground.store("archive"), ground.store("archive2")
+    mine.put_new("a/x", b"1")
+    other.put_new("a/y", b"2")
+    assert [entry.name for entry in mine.list("")] == ["a/x"]
+    mine.put_new("a2/z", b"3")
+    assert [entry.name for entry in mine.list("a")] == ["a/x"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("ground", [*FULL, "moto"], indirect=True)
+def test_a_listing_of_many_pages_is_whole(ground):
+    """Stores answer a thousand names at a time, Azure five thousand."""
+    count = 5_100 if ground.kind == "azurite" else 1_100
+    store = ground.store()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda index: store.create(f"a/{index}", b""), range(count)))
+    assert sum(1 for _ in store.list("a")) == count
+
+
+# --- ambient credentials ------------------------------------------------------------------------------
+
+
+def _ambient_round_trip(url: str) -> str:
+    store = ObjectStore(locate(url))
+    store.put_new("x", b"ambient")
+    assert store.read("x", 9) == b"ambient"
+    return identity_of(store.objects)
+
+
+@pytest.mark.parametrize("ground", kinds("moto"), indirect=True)
+def test_ambient_credentials_of_s3_need_no_profile(ground, monkeypatch):
+    _, (key, secret) = zip(*ground.server.environment.items(), strict=True)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{ground.server.port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    who = _ambient_round_trip("s3://lake/ambient")
+    assert who == "access key of 14 characters found by env (ambient credentials)"
+
+
+@pytest.mark.parametrize("ground", kinds("moto"), indirect=True)
+def test_no_credentials_at_all_is_said(ground, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{ground.server.port}")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(StoreDenied, match="nobody: no credentials were found"):
+        ObjectStore(locate("s3://lake/ambient")).read("x", 9)
+
+
+@pytest.mark.parametrize("ground", kinds("azurite"), indirect=True)
+def test_ambient_credentials_of_azure_need_no_profile(ground, monkeypatch):
+    monkeypatch.setenv(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"
+        f"BlobEndpoint=http://127.0.0.1:{ground.server.port}/devstoreaccount1;",
+    )
+    who = _ambient_round_trip("az://lake/ambient")
+    assert who.startswith("account devstoreaccount1, ")
+    assert who.endswith("(ambient credentials)")
+    assert AZURITE_KEY not in who

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import subprocess
 import sys
 
@@ -106,6 +105,9 @@ def test_library_runs_leave_no_secret(ground, tmp_path, caplog):
         with pytest.raises(LatentlakeError) as refused:
             list_archive(ground.url(bad))
         said.append(f"{refused.value!r} {refused.value.__cause__!r} {refused.value.__context__!r}")
+    assert ("botocore" if ground.kind == "moto" else "azure") in {
+        record.name.split(".")[0] for record in caplog.records
+    }
     stored = [ground.bytes(name) for name in ground.names("")]
     for secret in secrets_of(ground):
         assert secret not in "".join(said)
@@ -131,10 +133,9 @@ def test_flows_leave_no_secret_in_prefect_or_on_screen(ground, tmp_path):
         **os.environ,
         "PREFECT_HOME": str(home),
         "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_FLOW_RUNS_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGERS,
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "botocore,aiobotocore,s3fs,fsspec",  # those of the server would drown them
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     command = [sys.executable, "-c", "from flows.cli import main; main()"]
@@ -150,9 +151,9 @@ def test_flows_leave_no_secret_in_prefect_or_on_screen(ground, tmp_path):
         said += done.stdout + done.stderr
     found = {path.name: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     assert any(name.startswith("prefect.db") for name in found)
-    assert any(b"encode month=1" in data for data in found.values()), "the runs are in Prefect's database"
+    assert any(b"encode month=1" in data for data in found.values()), "the runs are not in Prefect's database"
     stored = {name: ground.bytes(name) for name in ground.names("")}
     places = {**found, **stored, "page": (tmp_path / "page.html").read_bytes(), "screen": said.encode()}
     for secret in secrets_of(ground):
         assert [name for name, data in places.items() if secret.encode() in data] == []
-    assert re.search(r"DEBUG", said), "logs were on"
+    assert "DEBUG" in said

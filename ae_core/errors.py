@@ -64,6 +64,10 @@ class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
 
 
+class StoreDenied(UsageError):
+    """The store knows no such credentials, or they may not do this; the message says whose they were."""
+
+
 class ModelError(UsageError):
     """A frozen model does not satisfy the bounds that integer arithmetic needs."""
 
@@ -75,6 +79,10 @@ class StoreUnsafe(LatentlakeError):
     """The store does not honour create-if-absent, or cannot be written."""
 
     exit_code = 3
+
+
+class StoreUnreachable(StoreUnsafe):
+    """The store gave no answer in time; the same may be asked again."""
 
 
 # --- 4: nothing, or not everything, was committed --------------------------------------------------
@@ -92,6 +100,10 @@ class SourceChanging(NotCommitted):
 
 class CommitConflict(NotCommitted):
     """Another writer committed something that this commit may not be put on top of."""
+
+
+class ArchiveBusy(NotCommitted):
+    """Another run is at work on the archive."""
 
 
 class CommitUnknown(NotCommitted):

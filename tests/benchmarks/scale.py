@@ -202,7 +202,12 @@ def draw(points: Sequence[Point], path: Path) -> None:
         chosen = sorted((point for point in points if point.axis == axis), key=lambda point: point.cells)
         for panel, (label, lines) in zip(panels, _PANELS, strict=True):
             for name, value in lines:
-                panel.plot([getattr(point, axis, point.cells) for point in chosen], [value(p) for p in chosen], "o-", label=name)
+                panel.plot(
+                    [getattr(point, axis, point.cells) for point in chosen],
+                    [value(p) for p in chosen],
+                    "o-",
+                    label=name,
+                )
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)
             panel.set_xlabel("cells" if axis == "shape" else axis)

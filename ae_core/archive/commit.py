@@ -149,7 +149,8 @@ def _refuse_changed(proposal: Proposal, state: State, since: int) -> None:
 
 def _concerned(commit: Proposal | Commit) -> set[str]:
     """The partitions that a commit says anything about."""
-    return {one.partition for one in (*commit.changes, *commit.intents, *commit.expired)}
+    changed = {change.partition for change in commit.changes}
+    return changed | {i.partition for i in commit.intents} | {e.partition for e in commit.expired}
 
 
 def _refuse_condemned(proposal: Proposal, state: State) -> None:

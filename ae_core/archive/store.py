@@ -13,7 +13,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Listed:
 
     name: str
     size: int | None
-    modified: float | None = None
+    modified: float | None = field(default=None, compare=False)
 
 
 class Store(Protocol):

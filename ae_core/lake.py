@@ -30,6 +30,8 @@ from ae_core.errors import LakeError
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
+REBUILT_PREFIX = b"latentlake."
+"""Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -328,6 +330,21 @@ def has_range(kind: pa.DataType) -> bool:
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
+def rebuilt_from(partition: LakePartition) -> str | None:
+    """Uid of the archive that a file of the partition was rebuilt from by `decode`; None for originals.
+
+    Raises
+    ------
+    LakeError
+        As `schema`.
+    """
+    for file in partition.files:
+        for field in _footer(partition, file)[1]:
+            if uid := (field.metadata or {}).get(REBUILT_PREFIX + b"archive"):
+                return bytes(uid).decode(errors="replace")
+    return None
+
+
 @contextmanager
 def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
     """The open file; what goes wrong while reading it becomes a LakeError that names it."""
@@ -361,7 +378,16 @@ def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.
         if not other.equals(first):
             difference = _first_difference(first, other)
             raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
-    return first
+    return _unmarked(first)
+
+
+def _unmarked(schema: pa.Schema) -> pa.Schema:
+    """The schema without what `decode` adds to the fields of rebuilt files: it is no part of anybody's table."""
+    fields = []
+    for field in schema:
+        kept = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(REBUILT_PREFIX)}
+        fields.append(field.with_metadata(kept) if field.metadata and len(kept) < len(field.metadata) else field)
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _first_difference(one: pa.Schema, other: pa.Schema) -> str:

@@ -11,10 +11,14 @@ from ae_core.lake import LakePartition, SourceFile
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a partition has to be compressed, and the reason as a person reads it."""
+    """Whether a partition has to be compressed, and the reason as a person reads it.
+
+    `refused` where it changed, but compressing it would replace the only copy of what was there before.
+    """
 
     compress: bool
     reason: str
+    refused: bool = False
 
 
 def judge(

@@ -31,6 +31,10 @@ class Run:
     outcomes: list[PartitionOutcome] = field(default_factory=list)
     errors: list[LatentlakeError] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for partition, error in self.found.refused:
+            self.failed(partition.id, error)
+
     def in_order(self, batch: Sequence[Staged]) -> list[Staged]:
         """The batch in the lake's order, whatever order its partitions were finished in."""
         place = {partition.id: index for index, (partition, _) in enumerate(self.found.partitions)}

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ae_core.archive.reader import Snapshot
-from ae_core.errors import PolicyError
+from ae_core.errors import DataWouldBeLost, PolicyError
 from ae_core.jobs.changes import Verdict, judge
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
-from ae_core.lake import LakePartition, column_ranges, common_schema, file_sha256, has_range, list_partitions
+from ae_core.lake import (
+    LakePartition,
+    column_ranges,
+    common_schema,
+    file_sha256,
+    has_range,
+    list_partitions,
+    rebuilt_from,
+)
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
 from ae_core.records import TableInfo, layer_sizes
 
@@ -34,6 +42,11 @@ class Survey:
     def due(self) -> tuple[LakePartition, ...]:
         """The partitions to compress."""
         return tuple(partition for partition, verdict in self.partitions if verdict.compress)
+
+    @property
+    def refused(self) -> tuple[tuple[LakePartition, DataWouldBeLost], ...]:
+        """The partitions that changed and may not be compressed, because the archive holds their only copy."""
+        return tuple((p, DataWouldBeLost(f"{p.id}: {v.reason}")) for p, v in self.partitions if v.refused)
 
 
 def survey(request: CompressRequest) -> Survey:
@@ -99,7 +112,15 @@ def ranged_columns(policy: Policy, schema: pa.Schema) -> list[str]:
 
 
 def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
-    """The result of a run that finds every partition archived and unchanged."""
+    """The result of a run that finds every partition archived and unchanged.
+
+    Raises
+    ------
+    DataWouldBeLost
+        When one changed, and the archive holds the only copy of what it was.
+    """
+    for _, error in found.refused:
+        raise error
     return CompressResult(
         lake=request.lake,
         archive=request.archive,
@@ -116,7 +137,10 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     """The outcomes of the partitions that are left alone."""
     outcomes = []
     for partition, verdict in found.partitions:
-        if verdict.compress or found.snapshot is None:
+        if verdict.compress or verdict.refused:
+            continue
+        if found.snapshot is None or partition.id not in found.snapshot.state.partitions:
+            outcomes.append(PartitionOutcome(partition.id, "skipped", verdict.reason, source_bytes=partition.size))
             continue
         manifest = found.snapshot.manifest(partition.id)
         length = found.snapshot.state.partitions[partition.id].length
@@ -134,9 +158,22 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
 
 
 def _judge(partition: LakePartition, snapshot: Snapshot | None) -> Verdict:
-    if snapshot is None or partition.id not in snapshot.state.partitions:
-        return judge(partition, None, file_sha256)
-    return judge(partition, snapshot.manifest(partition.id).sources, file_sha256)
+    held = snapshot is not None and partition.id in snapshot.state.partitions
+    verdict = judge(
+        partition, snapshot.manifest(partition.id).sources if snapshot is not None and held else None, file_sha256
+    )
+    if not verdict.compress:
+        return verdict
+    if (uid := rebuilt_from(partition)) is not None:
+        return Verdict(False, f"rebuilt from archive {uid}, not an original: a second loss would come on top")
+    if snapshot is not None and partition.id in snapshot.state.only_copies:
+        return Verdict(
+            False,
+            f"{verdict.reason}, but the originals that were archived are deleted and the archive holds their only "
+            "copy: give the new data a partition of its own, or give up the old (latentlake drop --only-copy-accepted)",
+            refused=True,
+        )
+    return verdict
 
 
 def order(outcomes: Sequence[PartitionOutcome], found: Survey) -> tuple[PartitionOutcome, ...]:

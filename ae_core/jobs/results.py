@@ -101,7 +101,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed"]
+    action: Literal["compressed", "unchanged", "skipped", "failed"]
     reason: str
     rows: int = 0
     source_bytes: int = 0

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -213,6 +214,18 @@ def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
     )
     version = next((info[k] for k in ("generation", "VersionId", "ETag", "etag") if info.get(k)), changed)
     return SourceFile(name, size, f"{size}-{version}", _seconds(changed))
+
+
+def file_version(file: Path | Mapping[str, Any]) -> tuple[int, str] | None:
+    """Size and version token of a local path, or of a store's description of a file; None if the path is not there."""
+    if isinstance(file, Path):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            return None
+        file = {"name": str(file), "size": status.st_size, "ino": status.st_ino}
+    found = _source_file("", file)
+    return found.size, found.token
 
 
 def _seconds(changed: object) -> float | None:

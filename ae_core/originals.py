@@ -13,18 +13,19 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
-
-import fsspec
-import fsspec.asyn
 
 from ae_core.archive.expire import Originals
 from ae_core.archive.originals import Fate, Original
-from ae_core.errors import LakeError
+from ae_core.errors import DataWouldBeLost, LakeError
 from ae_core.lake import file_version
+from ae_core.remote.places import locate
+from ae_core.remote.versions import token_of
+
+if TYPE_CHECKING:
+    from ae_core.remote.objects import Objects
 
 QUARANTINE = "_latentlake_quarantine"
 _ASIDE, _SINCE, _GONE = ".original", ".since", ".gone"  # no reader of Parquet takes these for data
@@ -41,9 +42,13 @@ class Lake(Originals, Protocol):
         """Store a JSON document for people below the lake, replacing an older one; nothing depends on it."""
         ...
 
+    def clear(self, key: str) -> None:
+        """Take away what an ended intent left behind; a file that could not be put back stays."""
+        ...
+
 
 def open_originals(lake: str, *, wait: float, step: Step | None = None) -> Lake:
-    """The originals of a lake at a path or fsspec URL.
+    """The originals of a lake at a path, or in an object store by a store profile that allows it.
 
     Parameters
     ----------
@@ -51,20 +56,22 @@ def open_originals(lake: str, *, wait: float, step: Step | None = None) -> Lake:
 
     Raises
     ------
-    LakeError
-        When the lake's store cannot delete on condition of the version.
+    DataWouldBeLost
+        When originals may not be deleted there.
     """
-    fs, root = fsspec.core.url_to_fs(lake, use_listings_cache=False, skip_instance_cache=True)
-    protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
-    if protocol in ("file", "local"):
-        if not Path(root).is_dir():
-            raise LakeError(f"{lake}: not a folder; originals are only deleted below the folder of a lake")
-        return LocalOriginals(Path(root), wait, step)
-    if protocol not in _CONDITIONAL:
-        raise LakeError(
-            f"{lake}: {protocol} cannot delete on condition of the version, so no original is deleted there"
+    place = locate(lake)
+    if place.local:
+        root = Path(place.path)
+        if not root.is_dir():
+            raise DataWouldBeLost(f"{lake}: not a folder; originals are only deleted below the folder of a lake")
+        return LocalOriginals(root, wait, step)
+    if not place.remote or place.profile is None or not place.profile.allow_expiry:
+        raise DataWouldBeLost(
+            f"{lake}: originals in a store are only deleted through a store profile that says allow_expiry = true"
         )
-    return StoreOriginals(fs, root, protocol)
+    from ae_core.remote.objects import Objects  # the clients of object stores are slow to import
+
+    return StoreOriginals(Objects(place), place.path)
 
 
 # --- local disk ---------------------------------------------------------------------------------------
@@ -83,7 +90,8 @@ class LocalOriginals:
         path, aside = self._places(file, key)
         for _ in range(_TRIES):  # another run may be at the same file
             if aside.exists():
-                return self._finish(file, path, aside)
+                with contextlib.suppress(FileNotFoundError):
+                    return self._finish(file, path, aside)
             if _with(aside, _GONE).exists():
                 return "deleted"
             now = file_version(path)
@@ -93,6 +101,8 @@ class LocalOriginals:
                 continue
             if now != (file.size, file.token):
                 return "changed"
+            if path.is_symlink():
+                return "kept"  # what it points to is somebody else's
             if not self._set_aside(path, aside):
                 return "kept"
         return "kept"
@@ -117,7 +127,7 @@ class LocalOriginals:
         os.replace(scratch, target)
 
     def clear(self, key: str) -> None:
-        """Take away what an ended intent left of its quarantine; a file that could not be put back stays."""
+        """See `Lake`."""
         folder = self._root / QUARANTINE / key
         if any(path.name.endswith(_ASIDE) for path in folder.rglob("*")):
             return
@@ -216,100 +226,34 @@ def _note_text(document: Mapping[str, Any]) -> bytes:
 # --- object stores ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class StoreOriginals:
     """Objects of a lake on S3, Azure or GCS: one conditional request deletes exactly the version that was compared."""
 
-    fs: Any
-    root: str
-    protocol: str
+    def __init__(self, objects: Objects, root: str) -> None:
+        self._objects = objects
+        self._root = root
 
     def remove(self, file: Original, key: str) -> Fate | None:
-        """See `expire.Originals`; a lost answer shows as `absent` in the next run."""
-        path = f"{self.root.rstrip('/')}/{file.path}"
+        """See `expire.Originals`; where the answer was lost, the next run finds the file `absent`."""
+        path = f"{self._root}/{file.path}"
         try:
-            info = self.fs.info(path)
+            info = self._objects.info(path)
         except FileNotFoundError:
             return "absent"
-        version = info.get(_VERSION[self.protocol])
-        if version is None:
+        token = token_of(info)
+        if not token:
             return "kept"
         if file_version(info) != (file.size, file.token):
             return "changed"
-        return _CONDITIONAL[self.protocol](self.fs, path, str(version))
+        return self._objects.delete_version(path, token)
 
     def keep(self, file: Original, key: str) -> Fate:
         """See `expire.Originals`."""
-        return "kept" if self.fs.exists(f"{self.root.rstrip('/')}/{file.path}") else "absent"
+        return "kept" if self._objects.isfile(f"{self._root}/{file.path}") else "absent"
 
     def write_note(self, path: str, document: Mapping[str, Any]) -> None:
         """See `Lake`."""
-        self.fs.pipe_file(f"{self.root.rstrip('/')}/{path}", _note_text(document))
+        self._objects.put(f"{self._root}/{path}", _note_text(document))
 
     def clear(self, key: str) -> None:
         """Nothing is set aside here."""
-
-
-def _delete_s3(fs: Any, path: str, etag: str) -> Fate:
-    bucket, name, _ = fs.split_path(path)
-    try:
-        fs.call_s3("delete_object", Bucket=bucket, Key=name, IfMatch=etag)
-    except FileNotFoundError:
-        return "absent"
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # 412
-            return "changed"
-        raise
-    return "deleted"
-
-
-def _delete_azure(fs: Any, path: str, etag: str) -> Fate:
-    from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-
-    container, name, _ = fs.split_path(path)
-
-    async def delete() -> None:
-        blob = fs.service_client.get_blob_client(container, name)
-        await blob.delete_blob(etag=etag, match_condition=MatchConditions.IfNotModified)
-
-    try:
-        fsspec.asyn.sync(fs.loop, delete)
-    except ResourceNotFoundError:
-        return "absent"
-    except ResourceModifiedError:
-        return "changed"
-    return "deleted"
-
-
-def _delete_gcs(fs: Any, path: str, generation: str) -> Fate:
-    bucket, name, _ = fs.split_path(path)
-    try:
-        fs.call("DELETE", "b/{}/o/{}", bucket, name, ifGenerationMatch=generation)
-    except FileNotFoundError:
-        return "absent"
-    except OSError as error:
-        if getattr(error, "code", None) in (412, "412"):
-            return "changed"
-        raise
-    return "deleted"
-
-
-_CONDITIONAL: Mapping[str, Callable[[Any, str, str], Fate]] = {
-    "s3": _delete_s3,
-    "s3a": _delete_s3,
-    "abfs": _delete_azure,
-    "abfss": _delete_azure,
-    "az": _delete_azure,
-    "gs": _delete_gcs,
-    "gcs": _delete_gcs,
-}
-_VERSION: Mapping[str, str] = {
-    "s3": "ETag",
-    "s3a": "ETag",
-    "abfs": "etag",
-    "abfss": "etag",
-    "az": "etag",
-    "gs": "generation",
-    "gcs": "generation",
-}

@@ -16,10 +16,12 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from ae_core.errors import UsageError
+from ae_core.remote.places import refuse_credentials
+
 HOUR, DAY = 3600.0, 86_400.0
 NO_REPLICA = "none"
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(h|d)\s*")
-_CREDENTIALS = re.compile(r"://[^/@]*@")
 
 
 def _seconds(raw: object) -> object:
@@ -53,8 +55,10 @@ class Expire(BaseModel):
             raise ValueError("grace must be a day (1d) at least")
         if self.wait < HOUR:
             raise ValueError("wait must be an hour (1h) at least")
-        if self.replica is not None and _CREDENTIALS.search(self.replica):
-            raise ValueError("replica holds credentials: leave them out, the ambient ones of the store are used")
+        try:
+            refuse_credentials(self.replica or "")
+        except UsageError as error:
+            raise ValueError(f"replica: {error}") from None
         if self.enabled and not self.replica:
             raise ValueError("replica is missing: give the URL of a copy (latentlake copy), or the word none")
         return self

@@ -71,7 +71,9 @@ def open_originals(lake: str, *, wait: float, step: Step | None = None) -> Lake:
         )
     from ae_core.remote.objects import Objects  # the clients of object stores are slow to import
 
-    return StoreOriginals(Objects(place), place.path)
+    originals = StoreOriginals(Objects(place), place.path)
+    originals.prove_conditional()
+    return originals
 
 
 # --- local disk ---------------------------------------------------------------------------------------
@@ -232,6 +234,26 @@ class StoreOriginals:
     def __init__(self, objects: Objects, root: str) -> None:
         self._objects = objects
         self._root = root
+
+    def prove_conditional(self) -> None:
+        """Pass when the store keeps an object whose version is not the one to be deleted.
+
+        Raises
+        ------
+        DataWouldBeLost
+        """
+        path = f"{self._root}/_latentlake_probe_{uuid4().hex}"
+        self._objects.put(path, b"one")
+        old = token_of(self._objects.info(path))
+        self._objects.put(path, b"another")
+        try:
+            if self._objects.delete_version(path, old) != "changed" or not self._objects.isfile(path):
+                raise DataWouldBeLost(
+                    f"{self._objects.place.url}: the store deletes an object whatever its version is, so an original "
+                    "that was edited could be lost; see latentlake doctor"
+                )
+        finally:
+            self._objects.delete(path)
 
     def remove(self, file: Original, key: str) -> Fate | None:
         """See `expire.Originals`; where the answer was lost, the next run finds the file `absent`."""

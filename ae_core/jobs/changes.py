@@ -13,12 +13,14 @@ from ae_core.lake import LakePartition, SourceFile
 class Verdict:
     """Whether a partition has to be compressed, and the reason as a person reads it.
 
-    `refused` where it changed, but compressing it would replace the only copy of what was there before.
+    `refused` where it changed, but compressing it would replace the only copy of what was there before; `rebuilt`
+    where it came out of an archive.
     """
 
     compress: bool
     reason: str
     refused: bool = False
+    rebuilt: bool = False
 
 
 def judge(

@@ -34,6 +34,8 @@ from ae_core.selection import Where
 BATCH = 16
 """Partitions that are compared and recorded together: what a crash can cost."""
 
+_BEFORE = "its originals were deleted before"
+
 Opener = Callable[[str, float], Lake]
 
 
@@ -129,6 +131,9 @@ class _Run:
             if held is not None and held.open:
                 rows.append(self._carry_out(manifest))
                 continue
+            if held is not None:
+                rows.append(self._row(manifest, "done", _BEFORE))
+                continue
             try:
                 due.append(self._due(manifest))
             except _Refused as why:
@@ -144,6 +149,8 @@ class _Run:
         held = self.snapshot.state.only_copies.get(manifest.partition)
         if held is not None and held.open:
             return self._waiting(manifest) or self._row(manifest, "due", "its wait is over: originals would be deleted")
+        if held is not None:
+            return self._row(manifest, "done", _BEFORE)
         try:
             self._due(manifest)
         except _Refused as why:
@@ -156,8 +163,6 @@ class _Run:
         """What all the cheap checks leave over; the full comparison comes after them."""
         name = manifest.partition
         rules = self.rules.of(manifest)
-        if name in self.snapshot.state.only_copies:
-            raise _Refused("its originals were deleted before")
         if rules.pinned:
             raise _Refused("its policy says pinned")
         if not rules.expire.enabled:
@@ -293,7 +298,7 @@ class _Run:
     def _row(
         self,
         manifest: Manifest,
-        action: Literal["refused", "due", "recorded", "waiting", "set aside", "expired", "kept"],
+        action: Literal["refused", "due", "recorded", "waiting", "set aside", "expired", "kept", "done"],
         reason: str,
         *,
         files: Iterable[OriginalFate] = (),

@@ -139,7 +139,7 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     for partition, verdict in found.partitions:
         if verdict.compress or verdict.refused:
             continue
-        if found.snapshot is None or partition.id not in found.snapshot.state.partitions:
+        if verdict.rebuilt or found.snapshot is None:
             outcomes.append(PartitionOutcome(partition.id, "skipped", verdict.reason, source_bytes=partition.size))
             continue
         manifest = found.snapshot.manifest(partition.id)
@@ -165,7 +165,8 @@ def _judge(partition: LakePartition, snapshot: Snapshot | None) -> Verdict:
     if not verdict.compress:
         return verdict
     if (uid := rebuilt_from(partition)) is not None:
-        return Verdict(False, f"rebuilt from archive {uid}, not an original: a second loss would come on top")
+        reason = f"rebuilt from archive {uid}, not an original: a second loss would come on top"
+        return Verdict(False, reason, rebuilt=True)
     if snapshot is not None and partition.id in snapshot.state.only_copies:
         return Verdict(
             False,

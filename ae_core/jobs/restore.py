@@ -64,9 +64,9 @@ def into_lake(out: str, names: Sequence[str], uid: str) -> Iterator[Path]:
         yield from _into_store(out, place, names)
         return
     lake = Path(place.path)
-    for name in names:
-        if (lake / name).exists() and _rebuilt_from(lake / name) != uid:
-            raise OutputExists(f"{out} has a file {name}: it is never overwritten; move it away, or restore elsewhere")
+    there = [name for name in names if (lake / name).exists()]
+    if there and (len(there) == len(names) or any(_rebuilt_from(lake / name) != uid for name in there)):
+        raise OutputExists(f"{out} has a file {there[0]}: it is never overwritten; move it away, or restore elsewhere")
     scratch = Path(tempfile.mkdtemp(prefix="_latentlake_restoring.", suffix=".tmp", dir=lake))
     try:
         yield scratch

@@ -92,11 +92,12 @@ class ExpiredPartition:
     """What became of the originals of one partition, and why; `commit` recorded the intent or its end.
 
     `due` (dry run) would be verified and recorded now; `recorded` is an intent, carried out after the wait; `waiting`
-    for that; `set aside` in quarantine; `expired` are deleted; `kept` where a file changed or the archive lacks it.
+    for that; `set aside` in quarantine; `expired` are deleted; `kept` where a file changed or the archive lacks it;
+    `done` in an earlier run.
     """
 
     partition: str
-    action: Literal["refused", "due", "recorded", "waiting", "set aside", "expired", "kept"]
+    action: Literal["refused", "due", "recorded", "waiting", "set aside", "expired", "kept", "done"]
     reason: str
     files: tuple[OriginalFate, ...]
     commit: int | None

@@ -163,7 +163,11 @@ def _print_dry_run(prediction: DryRun) -> None:
 def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
     if not done:
-        say(f"{result.archive}: all {len(result.partitions)} partitions are archived and unchanged; nothing to do")
+        skipped = [row for row in result.partitions if row.action == "skipped"]
+        for row in skipped:
+            say(f"skipped {row.partition}: {row.reason}")
+        kept = f"{'' if skipped else 'all '}{len(result.partitions) - len(skipped)}"
+        say(f"{result.archive}: {kept} partitions are archived and unchanged; nothing to do")
         return
     print_table(
         ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],

@@ -53,7 +53,7 @@ def _forgetful() -> Iterator[None]:
     """Its own commit behind a lost answer is not recognised: neither by reading it back, nor by its operation."""
     with (
         mock.patch.object(commit, "_place", _believes_conflict),
-        mock.patch.object(State, "done", lambda self, op_key: None),
+        mock.patch.object(State, "done", return_value=None),
     ):
         yield
 

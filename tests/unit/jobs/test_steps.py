@@ -14,7 +14,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.dataset import open_archive
 from ae_core.errors import BoundViolated, CommitConflict, Corrupt, SourceChanging, UsageError
-from ae_core.jobs import apart, commit, encode
+from ae_core.jobs import apart, encode
 from ae_core.jobs.commit import Batcher, commit_batch, operation_key, prove_batch
 from ae_core.jobs.encode import encode_partition
 from ae_core.jobs.plan import survey

@@ -135,7 +135,7 @@ def test_a_reader_of_an_expired_snapshot_is_told_so_and_never_gets_other_data(ro
 
 
 def test_a_snapshot_is_refused_as_soon_as_its_objects_are_condemned(root, monkeypatch):
-    """Also while they are still there: a killed gc must not leave a snapshot that is readable today and not tomorrow."""
+    """Also while they are still there: what a killed gc leaves must not be readable today and gone tomorrow."""
     monkeypatch.setattr(gc, "_delete", lambda archive, entry: entry)
     collect(root)
     with pytest.raises(SnapshotExpired):
@@ -152,7 +152,7 @@ def test_nothing_is_deleted_while_a_kept_manifest_cannot_be_read(root):
 
 
 def test_many_names_are_condemned_in_commits_that_fit(root, monkeypatch):
-    monkeypatch.setattr(gc, "_CONDEMN_BYTES", 150)
+    monkeypatch.setattr(gc, "_CONDEMN_BYTES", 90)
     done = collect(root)
     assert len(done.commits) == 3
     assert verify(str(root), decode=sample.decode).ok

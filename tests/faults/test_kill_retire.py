@@ -219,7 +219,7 @@ def test_a_file_that_changes_while_an_expiry_is_half_done_is_kept(template, tmp_
     assert kept > 10
 
 
-def test_an_archive_that_is_dropped_or_damaged_in_between_gives_nothing_up(tmp_path):
+def test_an_archive_that_is_dropped_or_damaged_in_between_gives_nothing_up(template, tmp_path):
     """F7 and F20: between intent and deletion the archive loses what it held."""
     place = prepare(template, tmp_path)
     archive = place.open()

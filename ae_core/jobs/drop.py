@@ -85,6 +85,6 @@ def _row(snapshot: Snapshot, manifest: Manifest, originals: Mapping[str, LakePar
         why = "its originals are not in the lake"
     elif originals is not None:
         verdict = judge(originals[name], manifest.sources, file_sha256)
-        why = f"the lake holds other files: {verdict.reason}" if verdict.compress else ""
+        why = f"the lake holds other files: {verdict.reason}" if verdict.action == "compress" else ""
     size = sum(layer_sizes(manifest).values()) + snapshot.state.partitions[name].length
     return DroppedPartition(name, manifest.rows, size, only_copy=bool(why), why=why)

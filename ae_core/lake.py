@@ -337,13 +337,14 @@ def has_range(kind: pa.DataType) -> bool:
 def rebuilt_from(partition: LakePartition) -> str | None:
     """Uid of the archive that a file of the partition was rebuilt from by `decode`; None for originals.
 
-    Raises
-    ------
-    LakeError
-        As `schema`.
+    A file that cannot be read says nothing here.
     """
     for file in partition.files:
-        for field in _footer(partition, file)[1]:
+        try:
+            fields = _footer(partition, file)[1]
+        except LakeError:
+            continue
+        for field in fields:
             if uid := (field.metadata or {}).get(REBUILT_PREFIX + b"archive"):
                 return bytes(uid).decode(errors="replace")
     return None

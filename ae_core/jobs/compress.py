@@ -79,8 +79,9 @@ class Run:
             sources = {partition.id: partition for partition, _ in self.found.partitions}
             refused = {partition.id for partition, _ in self.found.refused}  # these cannot succeed by trying again
             noted = [(sources[one.partition], one.reason) for one in failed if one.partition not in refused]
-            with suppress(LatentlakeError):  # the failures themselves are what has to be told
-                setbacks.record(self.request.archive, noted)
+            if noted:
+                with suppress(LatentlakeError):  # the failures themselves are what has to be told
+                    setbacks.record(self.request.archive, noted)
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:

@@ -46,7 +46,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip", "wait"]
+    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
     reason: str
     rows: int
     source_bytes: int
@@ -101,7 +101,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed", "waiting"]
+    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting"]
     reason: str
     rows: int = 0
     source_bytes: int = 0

@@ -1,8 +1,7 @@
-"""Which features of the format an archive uses, told by the page's own reader while it decodes; names as on the page."""
+"""Which features of the format an archive uses, told by the page's reader while it decodes; named as on the page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ import pyarrow as pa
 import pytest
 
 from tests.golden import reader
-from tests.golden.reader import archive, block, columns, digest, mixing, network, streams
-from tests.golden.reader.archive import packed, snapshot
+from tests.golden.reader import archive, block, columns, digests, mixing, network, streams
 
 
-def features_of(root: Path) -> set[str]:
-    """The features that decoding an archive, previews included, comes across."""
+def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
+    """What the page's reader reads from an archive, and the features that it came across."""
     found: set[str] = set()
 
     def watch(owner: Any, name: str, tell: Callable[..., Iterable[str]]) -> None:
@@ -43,7 +41,7 @@ def features_of(root: Path) -> set[str]:
         watch(block.Block, "coded", _coded)
         watch(block.Block, "plain", lambda self, i, c: ["plain, quantised" if c.quantiser else "plain"])
         watch(block.Preview, "array", _preview)
-        watch(digest, "encoding", lambda array: [f"digest of {_family(array)}"])
+        watch(digests, "encoding", lambda array: [f"digest of {_family(array)}"])
         watch(network.Candidate, "__init__", lambda self, key, *_: [f"candidate of {len(key)} keys"])
         watch(network.Candidate, "learn", lambda self, x: [f"candidate class {self.kind}"])
         watch(mixing.Mixing, "model", _mixing_model)
@@ -54,22 +52,21 @@ def features_of(root: Path) -> set[str]:
         watch(mixing.Mixing, "residual", lambda self: ["mixing residual" if self.bits < 17 else "mixing wide residual"])
         watch(mixing.Mixing, "numbers", lambda *_: ["mixing tap of another column"])
         watch(mixing.Mixing, "named", lambda self, reference: [f"mixing reference {_reference(reference)}"])
-        for _ in reader.read(root):
-            pass
-    return found | set(_archive(root))
+        partitions = list(reader.read(root))
+    return partitions, found | set(_archive(root))
 
 
 def _archive(root: Path) -> Iterator[str]:
     for path in (root / "_commits").iterdir():
-        commit = reader.archive.sealed(path.read_bytes())
+        commit = archive.sealed(path.read_bytes())
         yield from (f"commit {name}" for name in commit if name in OPTIONAL)
         yield from ("commit removes a partition" for change in commit.changes or [] if change.manifest is None)
-    manifests, shared = snapshot(root)
+    manifests, shared = archive.snapshot(root)
     for manifest in manifests.values():
         yield f"{len(manifest.layers)} layers"
         yield "several blocks" if len(manifest.block_rows) > 1 else "one block"
         yield from (f"extra {name}" for name in manifest.extra or [])
-        policy = packed(shared[manifest.table]).policy["resolved"]["columns"].values()
+        policy = archive.packed(shared[manifest.table]).policy["resolved"]["columns"].values()
         yield from (f"bound {entry['kind']}" for entry in policy)
         yield from ("sensitive" for entry in policy if entry["sensitive"])
 
@@ -167,8 +164,3 @@ def _mixing_model(self: Any) -> Iterator[str]:
 
 def _reference(reference: list[int]) -> str:
     return "()" if not reference else "(-d)" if reference[0] < 0 else f"({', '.join('c' * len(reference))})"
-
-
-def as_json(found: set[str]) -> str:
-    """One feature a line."""
-    return json.dumps(sorted(found), indent=1) + "\n"

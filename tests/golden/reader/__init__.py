@@ -3,9 +3,11 @@
     python -m tests.golden.reader ARCHIVE     decodes every partition, checks every digest and prints it
 
 archive (A1-A7, the way in) ─► block (B1, B5, B6, B9) ─► columns (B3, B4), streams (B2), network (B7, B8), mixing (B11)
-                       └─────► digest (A8)
+                       └─────► digests (A8)
 """
 
 from .archive import read, read_model, snapshot
+from .block import Block, Preview
+from .digests import digest
 
-__all__ = ["read", "read_model", "snapshot"]
+__all__ = ["Block", "Preview", "digest", "read", "read_model", "snapshot"]

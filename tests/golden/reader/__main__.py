@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from .archive import read
-from .digest import digest
+from .digests import digest
 
 for partition, found, table, preview in read(Path(sys.argv[1])):
     print(found, partition, table.num_rows, "rows", preview and f"preview {digest(preview.schema, [preview])}")

@@ -10,7 +10,7 @@ import zstandard
 
 from .block import Block, Preview
 from .columns import Column
-from .digest import digest
+from .digests import digest
 from .network import Weights
 from .streams import Bytes, Record
 

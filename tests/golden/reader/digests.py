@@ -25,7 +25,8 @@ def field_key(field):
 
 def type_key(kind):
     if isinstance(kind, pa.BaseExtensionType):
-        return ["extension", kind.extension_name, kind.__arrow_ext_serialize__().hex(), type_key(kind.storage_type)]
+        own = kind.__arrow_ext_serialize__() if isinstance(kind, pa.ExtensionType) else str(kind).encode()
+        return ["extension", kind.extension_name, own.hex(), type_key(kind.storage_type)]
     if T.is_dictionary(kind):
         return ["dictionary", type_key(kind.index_type), type_key(kind.value_type), kind.ordered]
     if T.is_map(kind):

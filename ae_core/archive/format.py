@@ -13,13 +13,9 @@ from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
+from ae_core.archive.level import FORMAT, LEAST, Level, read_level
 from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
-from ae_core.errors import Corrupt, UnsupportedFormat
-
-FORMAT = 0
-"""The newest format that this release reads, and the one it writes."""
-FEATURES: frozenset[str] = frozenset()
-"""Required features that this release understands."""
+from ae_core.errors import Corrupt
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,7 @@ class Marker:
 
     archive: str
     writer: str
-    format: int = FORMAT
-    requires: tuple[str, ...] = ()
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Commit:
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
     note: str = ""
-    format: int = FORMAT
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -169,10 +164,9 @@ def marker_bytes(marker: Marker) -> bytes:
     return seal(
         {
             "archive": marker.archive,
-            "format": marker.format,
-            "requires": list(marker.requires),
             "what": "latentlake archive",
             "writer": marker.writer,
+            **marker.level.to_json(),
         }
     )
 
@@ -186,8 +180,8 @@ def read_marker(data: bytes, where: str) -> Marker:
         If a byte is wrong, or the archive needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, requires = _understood(fields)
-    return Marker(fields.text("archive"), fields.text("writer"), number, requires)
+    level = read_level(fields)
+    return Marker(fields.text("archive"), fields.text("writer"), level)
 
 
 # --- commits --------------------------------------------------------------------------------------
@@ -204,7 +198,7 @@ def commit_bytes(commit: Commit) -> bytes:
     }
     return seal(
         {
-            "format": commit.format,
+            **commit.level.to_json(),
             "number": commit.number,
             "op_key": commit.op_key,
             "parent": commit.parent,
@@ -225,7 +219,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         If a byte is wrong, or the commit needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, _ = _understood(fields)
+    level = read_level(fields)
     return Commit(
         number=fields.number("number"),
         parent=fields.sha256("parent"),
@@ -238,7 +232,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         report=read_object(fields.values["report"], f"{where}: report") if fields.has("report") else None,
         condemned=tuple(checked(name) for name in fields.items("condemned", as_text)),
         note=fields.text("note") if fields.has("note") else "",
-        format=number,
+        level=level,
     )
 
 
@@ -297,7 +291,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         If it is malformed, contradicts itself, or needs a newer release.
     """
     fields = Fields(unpack_json(data, where), where)
-    number, requires = _understood(fields)
+    level = read_level(fields)
     manifest = Manifest(
         archive=fields.text("archive"),
         partition=fields.text("partition"),
@@ -310,8 +304,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         digest=fields.text("digest"),
         certificate=fields.mapping("certificate"),
         no_latents_reason=fields.text("no_latents_reason") if fields.has("no_latents_reason") else None,
-        requires=requires,
-        format=number,
+        requires=level.requires,
+        format=level.format,
         extra=fields.mapping("extra"),
     )
     for layer in manifest.layers:
@@ -323,21 +317,6 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def _understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
-    """Format and required features of a file, if this release understands them."""
-    number = fields.number("format")
-    requires = fields.items("requires", as_text)
-    unknown = sorted(set(requires) - FEATURES)
-    if number > FORMAT:
-        raise UnsupportedFormat(
-            f"{fields.where}: format {number}, this release reads up to format {FORMAT}: "
-            f"install a latentlake that reads format {number}"
-        )
-    if unknown:
-        raise UnsupportedFormat(f"{fields.where}: needs {', '.join(unknown)}: install a newer latentlake")
-    return number, requires
 
 
 def object_dict(ref: ObjectRef) -> dict[str, object]:

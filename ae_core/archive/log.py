@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, SharedRef, read_commit, read_marker
+from ae_core.archive.level import Level
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
 from ae_core.archive.store import Store, open_store
 from ae_core.errors import ArchiveDamaged, UsageError
@@ -36,12 +37,16 @@ class Logged:
 
 @dataclass(frozen=True)
 class State:
-    """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead."""
+    """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead.
+
+    `level` is that of the commit; None if there is none.
+    """
 
     commits: tuple[Logged, ...] = ()
     partitions: Mapping[str, ObjectRef] = field(default_factory=dict)
     shared: Mapping[str, SharedRef] = field(default_factory=dict)
     condemned: frozenset[str] = frozenset()
+    level: Level | None = None
 
     @property
     def head(self) -> int:
@@ -51,6 +56,11 @@ class State:
     def done(self, op_key: str) -> Logged | None:
         """The commit that did the operation `op_key`, if any."""
         return next((logged for logged in self.commits if logged.commit.op_key == op_key), None)
+
+
+def level_of(archive: Archive, state: State) -> Level:
+    """What it takes to read the archive in that state, and to write to it."""
+    return state.level or archive.marker.level
 
 
 def open_archive(url: str, *, store: Store | None = None) -> Archive:
@@ -136,4 +146,5 @@ def _advance(known: State, commits: list[Logged]) -> State:
         shared.update((ref.sha256, ref) for ref in commit.shared)
         condemned.update(commit.condemned)
     alive = {sha: ref for sha, ref in shared.items() if not condemned.intersection(ref.names)}
-    return State(tuple(commits), partitions, alive, frozenset(condemned))
+    level = commits[-1].commit.level if commits else None
+    return State(tuple(commits), partitions, alive, frozenset(condemned), level)

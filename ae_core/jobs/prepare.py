@@ -34,7 +34,7 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there.
+    when it was there. `format` is the archive's, which its manifests keep.
     """
 
     archive: str
@@ -44,6 +44,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    format: int
 
 
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
@@ -90,7 +91,8 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 def _reuse(request: CompressRequest, found: Survey, target: Snapshot, use: ModelUse) -> Prepared:
     assert found.held is not None
-    return Prepared(request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+    ref, own = found.held.ref, target.level.format
+    return Prepared(request.archive, ref.sha256, use.digest, target.number, use, None, request.page_data, own)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def _commit(
         note="model",
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+    given = request.page_data, target.level.format
+    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, *given)
 
 
 def _compact(value: Any) -> Any:

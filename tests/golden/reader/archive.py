@@ -36,14 +36,15 @@ def fetch(root, ref):
 def snapshot(root):
     """[A4] Manifests by partition, each with its folder, and the shared objects by SHA-256."""
     parent, number, refs, shared = (root / "latentlake.json").read_bytes(), 0, {}, {}
-    marker = sealed(parent)
-    assert (marker.format, marker.requires) == (0, [])
+    marker = commit = sealed(parent)
     while (path := root / "_commits" / f"{number:020d}.json").exists():
         commit = sealed(path.read_bytes())
         assert (commit.number, commit.parent) == (number, hashlib.sha256(parent).hexdigest())
         refs |= {change.partition: change.manifest for change in commit.changes or []}
         shared |= {entry.sha256: Record(entry, name=entry.names[0]) for entry in commit.shared or []}
         parent, number = path.read_bytes(), number + 1
+    assert commit.format == 0
+    assert not commit.requires
     manifests = {}
     for partition, ref in refs.items():
         if ref:

@@ -1,0 +1,83 @@
+"""What has to be the same wherever it runs: `python -m tests.golden.probe LAKE ARCHIVE` prints it as JSON.
+
+The lake is that of `forms`, and the archive holds its model alone. Partitions are encoded with that model; all golden
+archives are decoded, previews too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+import ae_core
+from ae_core.archive.digest import partition_digest
+from ae_core.archive.format import Manifest, read_manifest
+from ae_core.archive.log import open_archive
+from ae_core.archive.reader import open_snapshot
+from ae_core.archive.stage import Proposal
+from ae_core.jobs.encode import encode_partition
+from ae_core.jobs.plan import survey
+from ae_core.jobs.prepare import Prepared, prepare
+from ae_core.jobs.request import CompressRequest
+from ae_core.lake import LakePartition
+from tests.golden import forms
+
+GOLDEN = Path(__file__).parent
+
+
+def prepared(lake: str, archive: str) -> tuple[Prepared, tuple[LakePartition, ...]]:
+    """The held model, or the one made by hand where there is none, and the partitions of the lake."""
+    request = CompressRequest(lake=lake, archive=archive, policy=forms.POLICY, page_data=False)
+    found = survey(request)
+    return prepare(request, found), found.due
+
+
+def layers(
+    ready: Prepared, partitions: Sequence[LakePartition], *, threads: int = 1, workers: int = 1
+) -> dict[str, list[str]]:
+    """SHA-256 of every layer file of the partitions, staged in this order, and the digest of what they decode to."""
+
+    def stage(partition: LakePartition) -> Manifest:
+        staged = encode_partition(ready, partition, threads=threads)
+        (change,) = Proposal.from_json(staged.proposal).changes
+        assert change.manifest is not None
+        ref = change.manifest
+        return read_manifest(open_archive(ready.archive).store.get(ref.name, ref.length, ref.sha256), ref.name)
+
+    with ThreadPoolExecutor(workers) as pool:
+        manifests = list(pool.map(stage, partitions))
+    return {m.partition: [*(layer.file.sha256 for layer in m.layers), m.digest] for m in manifests}
+
+
+def digests(folders: Iterable[Path], threads: int = 1) -> dict[str, list[str]]:
+    """Digests of every partition and preview of archives."""
+    found = {}
+    for folder in folders:
+        archive = ae_core.open_archive(str(folder))
+        for partition in archive.partitions():
+            blocks = list(partition.blocks(threads=threads))
+            told = [partition_digest(blocks[0].schema, blocks)]
+            if partition.manifest.layer("latents") is not None:
+                preview = pa.concat_tables(partition.blocks(layer="preview", threads=threads))
+                told.append(partition_digest(preview.schema, [preview]))
+            found[f"{folder.parent.name} {partition.id}"] = told
+    return found
+
+
+def everything(lake: str, archive: str, threads: int = 1) -> dict[str, Any]:
+    """Layers and digests."""
+    with forms.by_hand():
+        ready, due = prepared(lake, archive)
+        assert open_snapshot(archive).number == ready.since  # the held model was taken
+        encoded = layers(ready, due, threads=threads)
+    return {"layers": encoded, "digests": digests(sorted(GOLDEN.glob("format-*/*/archive")), threads)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(everything(sys.argv[1], sys.argv[2])))

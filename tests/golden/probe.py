@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-import ae_core
-from ae_core.archive.digest import partition_digest
 from ae_core.archive.format import Manifest, read_manifest
 from ae_core.archive.log import open_archive
 from ae_core.archive.reader import open_snapshot
@@ -27,8 +22,7 @@ from ae_core.jobs.prepare import Prepared, prepare
 from ae_core.jobs.request import CompressRequest
 from ae_core.lake import LakePartition
 from tests.golden import forms
-
-GOLDEN = Path(__file__).parent
+from tests.golden.decode import GOLDEN, digests
 
 
 def prepared(lake: str, archive: str) -> tuple[Prepared, tuple[LakePartition, ...]]:
@@ -55,28 +49,13 @@ def layers(
     return {m.partition: [*(layer.file.sha256 for layer in m.layers), m.digest] for m in manifests}
 
 
-def digests(folders: Iterable[Path], threads: int = 1) -> dict[str, list[str]]:
-    """Digests of every partition and preview of archives."""
-    found = {}
-    for folder in folders:
-        archive = ae_core.open_archive(str(folder))
-        for partition in archive.partitions():
-            blocks = list(partition.blocks(threads=threads))
-            told = [partition_digest(blocks[0].schema, blocks)]
-            if partition.manifest.layer("latents") is not None:
-                preview = pa.concat_tables(partition.blocks(layer="preview", threads=threads))
-                told.append(partition_digest(preview.schema, [preview]))
-            found[f"{folder.parent.name} {partition.id}"] = told
-    return found
-
-
 def everything(lake: str, archive: str, threads: int = 1) -> dict[str, Any]:
     """Layers and digests."""
     with forms.by_hand():
         ready, due = prepared(lake, archive)
         assert open_snapshot(archive).number == ready.since  # the held model was taken
         encoded = layers(ready, due, threads=threads)
-    return {"layers": encoded, "digests": digests(sorted(GOLDEN.glob("format-*/*/archive")), threads)}
+    return {"layers": encoded, "digests": digests(GOLDEN, threads)}
 
 
 if __name__ == "__main__":

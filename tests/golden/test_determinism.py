@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ import pytest
 import ae_core
 from ae_core.columns.same import equal_cells
 from tests.golden import forms, make, probe
+from tests.golden.decode import GOLDEN, digests
 
 ROOT = Path(__file__).parents[2]
-FORMS = sorted(probe.GOLDEN.glob("format-*/forms/archive"))
-GOLDEN = sorted(probe.GOLDEN.glob("format-*/*/archive"))
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def here(lake, model, tmp_path_factory) -> dict[str, Any]:
     return probe.everything(str(lake), str(copied))
 
 
-def run_elsewhere(lake: Path, model: Path, folder: Path, python: Path | str = sys.executable, **settings: str) -> Any:
+def run_elsewhere(lake: Path, model: Path, folder: Path, **settings: str) -> Any:
     """What comes out in a process with these environment variables."""
     archive = shutil.copytree(model, folder / "archive")
     done = subprocess.run(
-        [python, "-m", "tests.golden.probe", lake, archive],
+        [sys.executable, "-m", "tests.golden.probe", lake, archive],
         env={**os.environ, "PYTHONPATH": str(ROOT), **settings}, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -72,7 +72,7 @@ def test_layer_files_do_not_depend_on_threads_workers_or_order(lake, model, here
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_rebuilt_cells_do_not_depend_on_threads(here, threads):
-    assert probe.digests(GOLDEN, threads) == here["digests"]
+    assert digests(GOLDEN, threads) == here["digests"]
 
 
 @pytest.mark.parametrize("archive", GOLDEN, ids=lambda path: path.parent.name)
@@ -83,7 +83,7 @@ def test_parts_are_parts_of_the_whole(archive):
     whole = pa.concat_tables(partition.blocks())
     names = whole.column_names
     ends = [0, 1, 259, 260, 261, whole.num_rows]
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         for columns in (None, names[::3], names[-1:]):
             scan = opened.scan(where={"month": 1}, columns=columns, rows=(start, end))
             found = pa.table(pa.RecordBatchReader.from_stream(scan).read_all())

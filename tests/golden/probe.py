@@ -29,7 +29,7 @@ def prepared(lake: str, archive: str) -> tuple[Prepared, tuple[LakePartition, ..
     """The held model, or the one made by hand where there is none, and the partitions of the lake."""
     request = CompressRequest(lake=lake, archive=archive, policy=forms.POLICY, page_data=False)
     found = survey(request)
-    return prepare(request, found), found.due
+    return prepare(request, found, found.groups[0]), found.due
 
 
 def layers(

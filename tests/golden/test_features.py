@@ -18,7 +18,7 @@ DECODED = {
         "null", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "halffloat", "float",
         "double", "decimal128", "decimal256", "date32", "time32", "time64", "timestamp", "duration", "string",
         "large_string", "binary", "large_binary", "fixed_size_binary", "list", "large_list", "fixed_size_list",
-        "struct", "map", "dictionary", "extension")},
+        "struct", "dictionary", "extension")},
     "B2, numbers": {*(f"ints {tag}" for tag in range(6)), *(f"bytes {tag}" for tag in range(4)),
                     *(f"ints 3 of {width} bytes" for width in (1, 2, 4, 8)),
                     *(f"ints 4 of {width} bytes" for width in (1, 2, 4, 8))},

@@ -10,8 +10,11 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import ae_core
 from ae_core.archive import level as levels
 from ae_core.archive.commit import append
 from ae_core.archive.level import Level
@@ -19,10 +22,12 @@ from ae_core.archive.log import open_archive
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.errors import UnsupportedFormat
+from ae_core.jobs import commit
 from ae_core.jobs.target import open_target
 from ae_core.jobs.upgrade import upgrade_archive
 from flows.cli.app import run
 from tests.faults import archive_sample as sample
+from tests.golden import forms
 
 PAGE = Path(__file__).parents[3] / "docs" / "format.md"
 
@@ -146,3 +151,15 @@ def test_the_command_says_that_there_is_nothing_to_do(root, capsys):
     with format_1():
         assert run(["upgrade", str(root)]) == 0
         assert "format 0 -> 1 in commit 3; to read it takes latentlake 1.0.0 or newer" in capsys.readouterr().out
+
+
+def test_manifests_are_of_the_archive_s_format(tmp_path, monkeypatch):
+    """A partition that is added to an archive of format 1 may use what format 1 has, and has to say so."""
+    lake = tmp_path / "lake" / "month=1"
+    lake.mkdir(parents=True)
+    pq.write_table(pa.table({"x": range(50)}), lake / "part-0.parquet")
+    monkeypatch.setattr(commit, "prove_apart", forms.prove)  # a fresh process would be of this release
+    with format_1():
+        ae_core.compress(str(lake.parent), str(tmp_path / "a"), range_=0)
+        (partition,) = ae_core.open_archive(str(tmp_path / "a")).partitions()
+        assert partition.manifest.format == 1

@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ae_core.archive.fields import unpack_json
-from ae_core.archive.format import Commit, Manifest, ObjectRef, TableRecord
-from ae_core.archive.log import Archive
+from ae_core.archive.format import Manifest, ObjectRef, TableRecord
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
@@ -121,18 +120,11 @@ def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
 def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
     found: dict[str, Mapping[str, Any]] = {}
-    for logged in snapshot.state.commits:
-        if any(ref.kind == "model" for ref in logged.commit.shared):
-            report = read_report(snapshot.archive, logged.commit)
-            if report is not None and isinstance(report.get("model"), str):
-                found[report["model"]] = report
+    for ref in snapshot.state.trainings:
+        report = unpack_json(snapshot.archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+        if isinstance(report.get("model"), str):
+            found[report["model"]] = report
     return found
-
-
-def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
-    """The report that a commit refers to, checked; None if it has none."""
-    ref = commit.report
-    return None if ref is None else unpack_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def check_stored(store: Store, ref: ObjectRef) -> None:

@@ -10,16 +10,17 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
-from ae_core.archive.format import Commit, Marker, commit_bytes, marker_bytes
-from ae_core.archive.log import Archive, Logged, State, open_archive, read_state
-from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
+from ae_core.archive.format import Commit, Marker, ObjectRef, commit_bytes, marker_bytes, read_commit
+from ae_core.archive.log import Archive, commits_after, open_archive, read_state
+from ae_core.archive.names import MARKER, checkpoint_name, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import MAX_CHECKPOINT, State, checkpoint_bytes
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
-from ae_core.errors import CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
+from ae_core.errors import ArchiveDamaged, CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
 
 TRIES = 60
 DEADLINE = 120.0
@@ -99,13 +100,15 @@ def append(
     """
     uid = new_uid()
     state = read_state(archive)
+    checkpoint = _put_checkpoint(archive, state)
     for attempt in range(tries):
-        done = state.done(op_key)
+        done = state.operations.get(op_key)
         if done is not None:
-            return Committed(done.commit.number, done.sha256, again=done.commit.uid != uid)
+            return _committed(archive, done, uid)
         proposal = build(state)
-        refuse_conflict(proposal, state, since)
-        data = commit_bytes(_commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note))
+        refuse_conflict(proposal, archive, state, since)
+        commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
+        data = commit_bytes(replace(commit, checkpoint=checkpoint if state.checkpoint_due else None))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
@@ -118,7 +121,7 @@ def append(
     raise NotCommitted(f"{archive.store.url}: {tries} tries lost to other writers; nothing is lost, run again")
 
 
-def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
+def refuse_conflict(proposal: Proposal, archive: Archive, state: State, since: int) -> None:
     """Nothing, if `proposal` may follow the commits after `since`.
 
     Raises
@@ -126,7 +129,7 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
     CommitConflict
     """
     mine = {change.partition for change in proposal.changes}
-    for logged in state.commits[since + 1 :]:
+    for logged in commits_after(archive, state, since):
         both = sorted(mine & {change.partition for change in logged.commit.changes})
         if both:
             raise CommitConflict(
@@ -145,10 +148,9 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
 def _commit(
     archive: Archive, state: State, proposal: Proposal, *, uid: str, op_key: str, writer: str, note: str
 ) -> Commit:
-    last: Logged | None = state.commits[-1] if state.commits else None
     return Commit(
         number=state.head + 1,
-        parent=last.sha256 if last else archive.marker_sha256,
+        parent=state.sha256 or archive.marker_sha256,
         uid=uid,
         op_key=op_key,
         writer=writer,
@@ -159,6 +161,28 @@ def _commit(
         condemned=proposal.condemned,
         note=note,
     )
+
+
+def _committed(archive: Archive, number: int, uid: str) -> Committed:
+    """The commit of that number, which the log holds."""
+    name = commit_name(number)
+    data = archive.store.read(name, MAX_COMMIT)
+    if data is None:
+        raise ArchiveDamaged(f"{name}: missing, though later commits are there; verify the archive")
+    return Committed(number, sha256_hex(data), again=read_commit(data, name).uid != uid)
+
+
+def _put_checkpoint(archive: Archive, state: State) -> ObjectRef | None:
+    """The state as a checkpoint that the next commit may name, if one is due; after a lost race it still is true."""
+    if not state.checkpoint_due:
+        return None
+    data = checkpoint_bytes(state, archive.marker.archive)
+    if len(data) > MAX_CHECKPOINT:
+        return None
+    sha256 = sha256_hex(data)
+    ref = ObjectRef(checkpoint_name(state.head, sha256), len(data), sha256)
+    archive.store.put_new(ref.name, data)
+    return ref
 
 
 def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, pause: Callable[[float], None]) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
-from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
+from ae_core.archive.names import FOLDERS, checked, checkpoint_number, folder_of, is_sha256
 from ae_core.errors import Corrupt, UnsupportedFormat
 
 FORMAT = 0
@@ -70,7 +70,7 @@ class Commit:
     """One step of the log.
 
     `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO)
-    and `note` are information only: nothing is decided by them.
+    and `note` are information only: nothing is decided by them. `checkpoint` is the state at an earlier commit.
     """
 
     number: int
@@ -84,6 +84,7 @@ class Commit:
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
     note: str = ""
+    checkpoint: ObjectRef | None = None
     format: int = FORMAT
 
 
@@ -186,7 +187,7 @@ def read_marker(data: bytes, where: str) -> Marker:
         If a byte is wrong, or the archive needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, requires = _understood(fields)
+    number, requires = check_understood(fields)
     return Marker(fields.text("archive"), fields.text("writer"), number, requires)
 
 
@@ -197,6 +198,7 @@ def commit_bytes(commit: Commit) -> bytes:
     """The commit's file; empty fields are left out."""
     optional: dict[str, object] = {
         "changes": [change_dict(change) for change in commit.changes],
+        "checkpoint": object_dict(commit.checkpoint) if commit.checkpoint else None,
         "condemned": list(commit.condemned),
         "note": commit.note,
         "report": object_dict(commit.report) if commit.report else None,
@@ -225,7 +227,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         If a byte is wrong, or the commit needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, _ = _understood(fields)
+    number, _ = check_understood(fields)
     return Commit(
         number=fields.number("number"),
         parent=fields.sha256("parent"),
@@ -238,6 +240,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         report=read_object(fields.values["report"], f"{where}: report") if fields.has("report") else None,
         condemned=tuple(checked(name) for name in fields.items("condemned", as_text)),
         note=fields.text("note") if fields.has("note") else "",
+        checkpoint=_read_checkpoint(fields, where) if fields.has("checkpoint") else None,
         format=number,
     )
 
@@ -297,7 +300,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         If it is malformed, contradicts itself, or needs a newer release.
     """
     fields = Fields(unpack_json(data, where), where)
-    number, requires = _understood(fields)
+    number, requires = check_understood(fields)
     manifest = Manifest(
         archive=fields.text("archive"),
         partition=fields.text("partition"),
@@ -325,8 +328,13 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
-    """Format and required features of a file, if this release understands them."""
+def check_understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
+    """Format and required features of a file, if this release understands them.
+
+    Raises
+    ------
+    UnsupportedFormat
+    """
     number = fields.number("format")
     requires = fields.items("requires", as_text)
     unknown = sorted(set(requires) - FEATURES)
@@ -354,6 +362,13 @@ def read_object(value: object, where: str) -> ObjectRef:
 def shared_dict(ref: SharedRef) -> dict[str, object]:
     """`ref` for JSON."""
     return {"kind": ref.kind, "length": ref.length, "names": list(ref.names), "sha256": ref.sha256}
+
+
+def _read_checkpoint(fields: Fields, where: str) -> ObjectRef:
+    ref = read_object(fields.values["checkpoint"], f"{where}: checkpoint")
+    if not 0 <= checkpoint_number(ref.name) < fields.number("number"):
+        raise Corrupt(f"{where}: {ref.name} is not the name of a checkpoint before it")
+    return ref
 
 
 def read_shared(value: object, where: str) -> SharedRef:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ae_core.archive.format import Manifest, ObjectRef, SharedRef, TableRecord, read_manifest, read_table
-from ae_core.archive.log import Archive, State, open_archive, read_state
+from ae_core.archive.log import Archive, open_archive, read_state
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.archive.store import Store
 from ae_core.errors import ArchiveDamaged, Corrupt, LayerMissing, UsageError
 
@@ -32,7 +33,7 @@ class Snapshot:
     @property
     def sha256(self) -> str:
         """SHA-256 of the commit's file, the root of all the others."""
-        return self.state.commits[-1].sha256 if self.state.commits else self.archive.marker_sha256
+        return self.state.sha256 or self.archive.marker_sha256
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
-from ae_core.archive.log import Logged
+from ae_core.archive.log import read_log
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.state import Logged
 from ae_core.certificates import read_certificate
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
@@ -76,17 +75,18 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     )
 
 
-def archive_log(url: str) -> Log:
-    """The commits of an archive, newest first.
+def archive_log(url: str, *, snapshot: int | None = None) -> Log:
+    """The commits of an archive up to a snapshot, newest first.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url)
+    found = open_snapshot(url, number=snapshot)
+    commits = read_log(found.archive, number=found.number) if found.number >= 0 else ()
     return Log(
         archive=found.archive.store.url,
-        commits=tuple(_logged(found, logged) for logged in reversed(found.state.commits)),
+        commits=tuple(_logged(found, logged) for logged in reversed(commits)),
     )
 
 
@@ -114,17 +114,8 @@ def _row(snapshot: Snapshot, manifest: Manifest, tables: dict[str, TableInfo]) -
         manifest_bytes=ref.length,
         ratio=(sum(sizes.values()) + ref.length) / max(1, sources),
         worst_ratio=_worst_ratio(snapshot, manifest, tables),
-        commit=_commit_of(snapshot.state.commits, manifest.partition, ref),
+        commit=snapshot.state.changed[manifest.partition],
     )
-
-
-def _commit_of(commits: Iterable[Logged], partition: str, ref: ObjectRef) -> int:
-    numbers = [
-        logged.commit.number
-        for logged in commits
-        if any(change.partition == partition and change.manifest == ref for change in logged.commit.changes)
-    ]
-    return numbers[-1]
 
 
 def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
@@ -143,8 +134,7 @@ def _totals(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
     for ref in snapshot.state.shared.values():
         shared[ref.kind] += ref.length * len(ref.names)
     metadata = sum(snapshot.state.partitions[manifest.partition].length for manifest in manifests)
-    metadata += sum(logged.length + _report_bytes(logged.commit) for logged in snapshot.state.commits)
-    metadata += (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
+    metadata += snapshot.state.bytes + (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
     return Totals(
         rows=sum(manifest.rows for manifest in manifests),
         source_bytes=sum(map(source_bytes, manifests)),

@@ -13,6 +13,7 @@ from ae_core.archive import format as f
 from ae_core.archive.digest import partition_digest
 from ae_core.archive.log import Archive
 from ae_core.archive.reader import Snapshot
+from ae_core.archive.state import State
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("word", pa.string())])
 BLOCK_ROWS = (16, 9)
@@ -37,7 +38,7 @@ def _payload(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def stage_shared(archive: Archive, state: log.State) -> stage.Proposal:
+def stage_shared(archive: Archive, state: State) -> stage.Proposal:
     """Model and table record."""
     model = stage.put_shared(archive, state, "model", MODEL)
     record = f.TableRecord(SCHEMA.serialize().to_pybytes(), {"version": 1})

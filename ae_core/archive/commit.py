@@ -108,7 +108,7 @@ def append(
         proposal = build(state)
         refuse_conflict(proposal, archive, state, since)
         commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
-        data = commit_bytes(replace(commit, checkpoint=checkpoint if state.checkpoint_due else None))
+        data = commit_bytes(with_checkpoint(commit, state, checkpoint))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
@@ -183,6 +183,14 @@ def _put_checkpoint(archive: Archive, state: State) -> ObjectRef | None:
     ref = ObjectRef(checkpoint_name(state.head, sha256), len(data), sha256)
     archive.store.put_new(ref.name, data)
     return ref
+
+
+def with_checkpoint(commit: Commit, state: State, checkpoint: ObjectRef | None) -> Commit:
+    """The commit that names the checkpoint in place of the one before, if one is due."""
+    if checkpoint is None or not state.checkpoint_due:
+        return commit
+    before = () if state.checkpoint is None else (state.checkpoint.name,)
+    return replace(commit, checkpoint=checkpoint, condemned=commit.condemned + before)
 
 
 def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, pause: Callable[[float], None]) -> bool:

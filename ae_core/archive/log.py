@@ -20,7 +20,7 @@ from ae_core.archive.store import Store, open_store
 from ae_core.errors import ArchiveDamaged, Corrupt, LatentlakeError, UsageError
 from ae_core.threads import ordered_map
 
-READERS = 8
+READERS = 16
 """Commits that are read at once: a store far away answers each of them late."""
 
 

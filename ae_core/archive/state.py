@@ -25,8 +25,9 @@ from ae_core.archive.names import checked, checkpoint_number, is_sha256
 from ae_core.errors import Corrupt
 
 CHECKPOINT_EVERY = 50
-"""Commits between two checkpoints; an eighth of the log where that is more, so that all of them stay linear in it."""
-CHECKPOINT_AT_LEAST_EVERY = 200
+"""Commits between two checkpoints at least: an eighth of the log where that is more, or 400, so that the checkpoints of
+a long log do not outweigh it."""
+CHECKPOINT_AT_MOST = 400
 MAX_CHECKPOINT = 64 << 20
 """Most bytes of a checkpoint; a larger state has none, and is read from its commits."""
 
@@ -67,7 +68,7 @@ class State:
     @property
     def checkpoint_due(self) -> bool:
         """Whether the next commit should name a checkpoint of this state."""
-        wait = min(max(CHECKPOINT_EVERY, self.head // 8), CHECKPOINT_AT_LEAST_EVERY)
+        wait = min(max(CHECKPOINT_EVERY, self.head // 8), CHECKPOINT_AT_MOST)
         return self.head - self.covered >= wait
 
 

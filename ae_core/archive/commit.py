@@ -20,7 +20,15 @@ from ae_core.archive.names import MARKER, checkpoint_name, commit_name, new_uid,
 from ae_core.archive.stage import Proposal
 from ae_core.archive.state import MAX_CHECKPOINT, State, checkpoint_bytes
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
-from ae_core.errors import ArchiveDamaged, CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
+from ae_core.errors import (
+    ArchiveDamaged,
+    CommitConflict,
+    CommitUnknown,
+    DataWouldBeLost,
+    NotCommitted,
+    OutputExists,
+    StoreUnsafe,
+)
 
 TRIES = 60
 DEADLINE = 120.0
@@ -91,6 +99,8 @@ def append(
     ------
     CommitConflict
         If another writer's commit stands against this one; nothing was changed.
+    DataWouldBeLost
+        If the only copy of a partition would be changed or removed without that being accepted.
     NotCommitted
         If the race was lost `tries` times, or the commit is too large.
     CommitUnknown
@@ -102,7 +112,7 @@ def append(
     state = read_state(archive)
     checkpoint = _put_checkpoint(archive, state)
     for attempt in range(tries):
-        done = state.operations.get(op_key)
+        done = state.done(op_key)
         if done is not None:
             return _committed(archive, done, uid)
         proposal = build(state)
@@ -127,15 +137,35 @@ def refuse_conflict(proposal: Proposal, archive: Archive, state: State, since: i
     Raises
     ------
     CommitConflict
+    DataWouldBeLost
+        If it changes or removes a partition whose originals are going or gone, and does not say that this is accepted.
     """
-    mine = {change.partition for change in proposal.changes}
+    _refuse_changed(proposal, archive, state, since)
+    _refuse_condemned(proposal, state)
+    _refuse_only_copy(proposal, state)
+    _refuse_stale(proposal, state)
+
+
+def _refuse_changed(proposal: Proposal, archive: Archive, state: State, since: int) -> None:
+    """A partition of ours that another commit changed, or recorded an intent or its end for, since we looked."""
+    mine = _concerned(proposal)
     for logged in commits_after(archive, state, since):
-        both = sorted(mine & {change.partition for change in logged.commit.changes})
+        both = sorted(mine & _concerned(logged.commit))
         if both:
             raise CommitConflict(
                 f"partition {both[0]} was changed by commit {logged.commit.number} meanwhile; "
                 "nothing was changed, run again"
             )
+
+
+def _concerned(commit: Proposal | Commit) -> set[str]:
+    """The partitions that a commit says anything about."""
+    changed = {change.partition for change in commit.changes}
+    return changed | {i.partition for i in commit.intents} | {e.partition for e in commit.expired}
+
+
+def _refuse_condemned(proposal: Proposal, state: State) -> None:
+    """What the proposal relies on and gc has given up: such a name is dead for good."""
     held = state.shared.keys() | {ref.sha256 for ref in proposal.shared}
     dead = state.condemned & (proposal.names | {name for ref in proposal.shared for name in ref.names})
     if dead or not proposal.needs <= held:
@@ -143,6 +173,30 @@ def refuse_conflict(proposal: Proposal, archive: Archive, state: State, since: i
         raise CommitConflict(
             f"{lost}, which this commit relies on, was given up meanwhile; nothing was changed, run again"
         )
+
+
+def _refuse_only_copy(proposal: Proposal, state: State) -> None:
+    """The last copy of a partition is never changed or removed unless its owner said so."""
+    only = sorted({change.partition for change in proposal.changes} & state.only_copies.keys())
+    if only and not proposal.only_copy:
+        raise DataWouldBeLost(
+            f"partition {only[0]} is the only copy: commit {state.only_copies[only[0]].number} recorded that its "
+            "originals are deleted; nothing was changed (to remove it for good: latentlake drop --only-copy-accepted)"
+        )
+
+
+def _refuse_stale(proposal: Proposal, state: State) -> None:
+    """An intent for another manifest than the head's; the end of an intent that is not open."""
+    for intent in proposal.intents:
+        serves = state.partitions.get(intent.partition)
+        if serves is None or serves.sha256 != intent.manifest or intent.partition in state.only_copies:
+            raise CommitConflict(
+                f"partition {intent.partition} is not what was verified; nothing was changed, run again"
+            )
+    for expired in proposal.expired:
+        held = state.only_copies.get(expired.partition)
+        if held is None or not held.open or held.number != expired.intent:
+            raise CommitConflict(f"partition {expired.partition} has no open intent {expired.intent}; run again")
 
 
 def _commit(
@@ -159,7 +213,11 @@ def _commit(
         shared=tuple(ref for ref in proposal.shared if state.shared.get(ref.sha256) != ref),
         report=proposal.report,
         condemned=proposal.condemned,
+        intents=proposal.intents,
+        expired=proposal.expired,
         note=note,
+        reason=proposal.reason,
+        only_copy=proposal.only_copy,
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
-from ae_core.archive.format import Marker, ObjectRef, read_commit, read_marker
+from ae_core.archive.format import Commit, Marker, ObjectRef, read_commit, read_marker
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
 from ae_core.archive.state import Logged, State, advance, read_checkpoint
 from ae_core.archive.store import Store, open_store
@@ -73,7 +73,7 @@ def read_state(archive: Archive, *, number: int | None = None, known: State | No
     if number is not None and number < 0:
         raise UsageError(f"there is no snapshot {number}: snapshots are counted from 0")
     top = newest_listed(archive.store)
-    seen: dict[int, bytes] = {}
+    seen: dict[int, _File] = {}
     if known is None or (number is not None and number < known.head):
         known = _newest_checkpoint(archive, top if number is None else min(number, top), seen)
     state = advance(known, _follow(archive, known, number, top, seen))
@@ -92,7 +92,7 @@ def read_log(archive: Archive, *, number: int | None = None) -> tuple[Logged, ..
     """
     top = newest_listed(archive.store)
     last = top if number is None else min(number, top)
-    seen = dict(_stored(archive.store, range(last + 1)))
+    seen = {back: _File(data) for back, data in _stored(archive.store, range(last + 1))}
     commits = tuple(_follow(archive, State(), number, top, seen))
     if number is not None and number >= len(commits):
         raise UsageError(f"there is no snapshot {number}: the newest is {len(commits) - 1}")
@@ -119,17 +119,25 @@ def newest_listed(store: Store) -> int:
     return max((n for n in listed if n is not None), default=-1)
 
 
-def _newest_checkpoint(archive: Archive, number: int, seen: dict[int, bytes]) -> State:
+@dataclass(frozen=True)
+class _File:
+    """A commit's file that was read already, and what it says if it was parsed."""
+
+    data: bytes
+    commit: Commit | None = None
+
+
+def _newest_checkpoint(archive: Archive, number: int, seen: dict[int, _File]) -> State:
     """The state of the last checkpoint that commit `number` or one before it names; what is read goes to `seen`."""
     for back, data in _stored(archive.store, range(number, -1, -1)):
-        seen[back] = data
         try:
-            ref = read_commit(data, commit_name(back)).checkpoint
+            commit = read_commit(data, commit_name(back))
         except LatentlakeError:
             break  # reading forwards meets it again, and says what it means
-        if ref is not None:
+        seen[back] = _File(data, commit)
+        if commit.checkpoint is not None:
             with suppress(Corrupt):
-                return _checkpoint(archive, ref, back)
+                return _checkpoint(archive, commit.checkpoint, back)
     return State()
 
 
@@ -155,7 +163,7 @@ def _stored(store: Store, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]
         yield number, data
 
 
-def _follow(archive: Archive, known: State, number: int | None, top: int, seen: dict[int, bytes]) -> Iterator[Logged]:
+def _follow(archive: Archive, known: State, number: int | None, top: int, seen: dict[int, _File]) -> Iterator[Logged]:
     """The commits after `known` up to `number`, or until one is missing that nothing says should be there."""
     last, parent = known.head, known.sha256 or archive.marker_sha256
     while number is None or last < number:
@@ -166,10 +174,10 @@ def _follow(archive: Archive, known: State, number: int | None, top: int, seen: 
         last, parent = logged.commit.number, logged.sha256
 
 
-def _read_next(archive: Archive, number: int, parent: str, data: bytes | None, *, required: bool) -> Logged | None:
+def _read_next(archive: Archive, number: int, parent: str, seen: _File | None, *, required: bool) -> Logged | None:
     """Commit `number`, which has to follow `parent`; None if there is none and none is `required`."""
     name = commit_name(number)
-    data = archive.store.read(name, MAX_COMMIT) if data is None else data
+    data = archive.store.read(name, MAX_COMMIT) if seen is None else seen.data
     if data is None:
         if required:
             raise ArchiveDamaged(
@@ -177,7 +185,7 @@ def _read_next(archive: Archive, number: int, parent: str, data: bytes | None, *
                 "restore it: latentlake verify ARCHIVE --repair-from REPLICA"
             )
         return None
-    commit = read_commit(data, name)
+    commit = seen.commit if seen is not None and seen.commit is not None else read_commit(data, name)
     if commit.number != number or commit.parent != parent:
         raise ArchiveDamaged(f"{name}: does not continue the log (is it from another archive?)")
     return Logged(commit, sha256_hex(data), len(data))

@@ -22,6 +22,7 @@ from ae_core.archive.format import (
     shared_dict,
 )
 from ae_core.archive.names import checked, checkpoint_number, is_sha256
+from ae_core.archive.originals import OnlyCopy, only_copy_dict, read_only_copy
 from ae_core.errors import Corrupt
 
 CHECKPOINT_EVERY = 50
@@ -46,10 +47,11 @@ class State:
     """What the log says up to commit `head` (-1: nothing yet), whose file has the SHA-256 `sha256`.
 
     `partitions` are the manifests and `changed` the numbers of the commits that named them; `shared` are the shared
-    objects by SHA-256 in the order in which they came; `condemned` the names that are dead for good; `operations` the
-    number of the commit that did each operation; `trainings` the reports of commits that brought a model. `bytes`
-    counts the files of all commits with the reports and checkpoints that they name. `recent` are the commits after the
-    checkpoint that was read, if any; `checkpoint` is the newest that is named, `covered` the number that it tells of.
+    objects by SHA-256 in the order in which they came; `condemned` the names that are dead for good; `only_copies` the
+    partitions whose originals are about to be deleted, or of which some are gone; `operations` the number of the commit
+    that did each operation; `trainings` the reports of commits that brought a model. `bytes` counts the files of all
+    commits with the reports and checkpoints that they name. `recent` are the commits after the checkpoint that was
+    read, if any; `checkpoint` is the newest that is named, `covered` the number that it tells of.
     """
 
     head: int = -1
@@ -58,12 +60,17 @@ class State:
     changed: Mapping[str, int] = field(default_factory=dict)
     shared: Mapping[str, SharedRef] = field(default_factory=dict)
     condemned: frozenset[str] = frozenset()
+    only_copies: Mapping[str, OnlyCopy] = field(default_factory=dict)
     operations: Mapping[str, int] = field(default_factory=dict)
     trainings: tuple[ObjectRef, ...] = ()
     bytes: int = 0
     recent: tuple[Logged, ...] = ()
     checkpoint: ObjectRef | None = None
     covered: int = -1
+
+    def done(self, op_key: str) -> int | None:
+        """Number of the commit that did the operation `op_key`, if any."""
+        return self.operations.get(op_key)
 
     @property
     def checkpoint_due(self) -> bool:
@@ -79,7 +86,7 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         return state
     partitions, changed = dict(state.partitions), dict(state.changed)
     shared, condemned, operations = dict(state.shared), set(state.condemned), dict(state.operations)
-    trainings, size = list(state.trainings), state.bytes
+    trainings, size, only_copies = list(state.trainings), state.bytes, dict(state.only_copies)
     for logged in new:
         commit = logged.commit
         for change in commit.changes:
@@ -91,6 +98,7 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
                 changed[change.partition] = commit.number
         shared.update((ref.sha256, ref) for ref in commit.shared)
         condemned.update(commit.condemned)
+        _follow_originals(only_copies, commit)
         operations.setdefault(commit.op_key, commit.number)
         if commit.report is not None and any(ref.kind == "model" for ref in commit.shared):
             trainings.append(commit.report)
@@ -105,11 +113,29 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         changed=changed,
         shared={sha: ref for sha, ref in shared.items() if condemned.isdisjoint(ref.names)},
         condemned=frozenset(condemned),
+        only_copies=only_copies,
         operations=operations,
         trainings=tuple(ref for ref in trainings if ref.name not in condemned),
         bytes=size,
         recent=state.recent + new,
     )
+
+
+def _follow_originals(only_copies: dict[str, OnlyCopy], commit: Commit) -> None:
+    """What a commit says about originals; a partition that is removed leaves nothing to be the only copy of."""
+    for change in commit.changes:
+        if change.manifest is None:
+            only_copies.pop(change.partition, None)
+    for intent in commit.intents:
+        only_copies[intent.partition] = OnlyCopy(commit.number, intent)
+    for expired in commit.expired:
+        held = only_copies.get(expired.partition)
+        if held is None or held.number != expired.intent:
+            continue
+        if expired.gone:
+            only_copies[expired.partition] = replace(held, expired=expired)
+        else:
+            del only_copies[expired.partition]
 
 
 def checkpoint_bytes(state: State, archive: str) -> bytes:
@@ -121,6 +147,7 @@ def checkpoint_bytes(state: State, archive: str) -> bytes:
             "condemned": sorted(state.condemned),
             "format": FORMAT,
             "number": state.head,
+            "only_copies": [only_copy_dict(held) for held in state.only_copies.values()],
             "operations": [[key, number] for key, number in state.operations.items()],
             "partitions": [
                 [partition, ref.name, ref.length, ref.sha256, state.changed[partition]]
@@ -156,6 +183,7 @@ def read_checkpoint(data: bytes, ref: ObjectRef, archive: str) -> State:
         changed={partition: changed for partition, _, changed in rows},
         shared={one.sha256: one for one in shared},
         condemned=frozenset(checked(name) for name in fields.items("condemned", as_text)),
+        only_copies={held.intent.partition: held for held in fields.items("only_copies", read_only_copy)},
         operations=dict(fields.items("operations", _read_operation)),
         trainings=fields.items("trainings", read_object),
         bytes=fields.number("bytes"),

@@ -13,12 +13,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from ae_core.archive.fields import sha256_hex
-from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
+from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid, own_folder
 from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
 
 Step = Callable[[str], None]
@@ -39,10 +39,15 @@ class OutcomeUnknown(Exception):
 
 @dataclass(frozen=True)
 class Listed:
-    """One entry of a listing; `size` in bytes, None if it is not a regular file or has a name not allowed here."""
+    """One entry of a listing; `size` in bytes, None if it is not a regular file or has a name not allowed here.
+
+    `modified` is when it was stored, in seconds since 1970 by the store's own clock (see `Store.clock`); None where
+    the store does not tell.
+    """
 
     name: str
     size: int | None
+    modified: float | None = field(default=None, compare=False)
 
 
 class Store(Protocol):
@@ -117,6 +122,25 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """Everything under a folder ("" for all of the archive), in no particular order, never from a cache."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an object that a commit has given up; nothing happens if it is not there.
+
+        Raises
+        ------
+        StoreUnsafe
+            If the store refuses.
+        """
+        ...
+
+    def clock(self) -> float:
+        """Seconds since 1970 by the store's own clock, read from an object stored for that and removed again.
+
+        Raises
+        ------
+        StoreUnsafe
+        """
         ...
 
     def probe(self) -> None:
@@ -285,9 +309,43 @@ class LocalStore:
                     pending.append((Path(entry.path), name))
                 elif entry.is_file(follow_symlinks=False) and is_name(name):
                     with contextlib.suppress(FileNotFoundError):
-                        yield Listed(name, entry.stat(follow_symlinks=False).st_size)
+                        status = entry.stat(follow_symlinks=False)
+                        yield Listed(name, status.st_size, status.st_mtime)
                 else:
                     yield Listed(name, None)
+
+    def delete(self, name: str) -> None:
+        """See `Store.delete`; a folder of this object alone goes with it."""
+        folder, _, last = checked(name).rpartition("/")
+        self._step(f"delete {name}")
+        try:
+            parent = self._folder(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreUnsafe(f"{self.url}: {name} could not be deleted ({error.strerror})") from None
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(last, dir_fd=parent)
+            os.fsync(parent)
+        except OSError as error:
+            raise StoreUnsafe(f"{self.url}: {name} could not be deleted ({error.strerror})") from None
+        finally:
+            os.close(parent)
+        self._step(f"deleted {name}")
+        if own_folder(folder):
+            with contextlib.suppress(OSError):  # not empty, or gone
+                (self._root / folder).rmdir()
+
+    def clock(self) -> float:
+        """See `Store.clock`."""
+        name = f"{TEMPORARY}/clock-{new_uid()}"
+        try:
+            self._publish(name, b"")
+            return os.stat(self._root / name).st_mtime
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(self._root / name)
 
     def probe(self) -> None:
         """See `Store.probe`."""
@@ -369,24 +427,34 @@ class LocalStore:
 
     def _open(self, name: str) -> int:
         """Descriptor of a regular file, reached without following a link below the root."""
-        parts = checked(name).split("/")
-        current = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder, _, last = checked(name).rpartition("/")
         try:
-            for part in parts[:-1]:
-                inner = os.open(part, _FOLDER, dir_fd=current)
+            current = self._folder(folder)
+            try:
+                handle = os.open(last, _FILE, dir_fd=current)
+            finally:
                 os.close(current)
-                current = inner
-            handle = os.open(parts[-1], _FILE, dir_fd=current)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise _not_opened(name, error) from None
-        finally:
-            os.close(current)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise Corrupt(f"{name}: not a regular file")
         return handle
+
+    def _folder(self, folder: str) -> int:
+        """Descriptor of a folder that is there, reached without following a link below the root."""
+        current = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in filter(None, folder.split("/")):
+                inner = os.open(part, _FOLDER, dir_fd=current)
+                os.close(current)
+                current = inner
+        except OSError:
+            os.close(current)
+            raise
+        return current
 
     def _bytes(self, name: str, offset: int, length: int) -> tuple[int, bytes]:
         """Size of the file, and up to `length` of its bytes from `offset` on."""

@@ -295,6 +295,16 @@ def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, wanted:
     return wide
 
 
+def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
+    """Whether decoding the columns may look into the latents' payload; False is certain."""
+    if codec.network is None:
+        return False
+    needed, streams = dependencies(codec.plan, columns)
+    coded = any(codec.plan.symbols[position].coded for position in needed)
+    beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
+    return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
+
+
 def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
     """The latents of a block, uint16 (rows, d).
 

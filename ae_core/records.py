@@ -14,7 +14,7 @@ from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
-from ae_core.selection import Where, parse_where, selected
+from ae_core.selection import Where, keys_of, parse_where, selected
 
 _OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
 
@@ -94,11 +94,24 @@ def select_manifests(snapshot: Snapshot, where: Where = None) -> list[Manifest]:
         When none does.
     """
     conditions = parse_where(where)
-    manifests = [snapshot.manifest(partition) for partition in snapshot.partitions]
-    chosen = [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+    manifests = [snapshot.manifest(partition) for partition in select_partitions(snapshot, where)]
+    return [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+
+
+def select_partitions(snapshot: Snapshot, where: Where = None) -> list[str]:
+    """The ids of the partitions that satisfy every condition, in natural order; no manifest is read.
+
+    Raises
+    ------
+    UsageError
+        When none does.
+    """
+    conditions = parse_where(where)
+    chosen = [partition for partition in snapshot.partitions if selected(conditions, keys_of(partition))]
     if conditions and not chosen:
         asked = ", ".join(map(str, conditions))
-        raise UsageError(f"{snapshot.archive.store.url}: none of the {len(manifests)} partitions has {asked}")
+        count = len(snapshot.partitions)
+        raise UsageError(f"{snapshot.archive.store.url}: none of the {count} partitions has {asked}")
     return chosen
 
 

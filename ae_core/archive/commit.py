@@ -124,7 +124,7 @@ def append(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
             )
         if _place(archive.store, commit_name(state.head + 1), data, op_key, deadline, pause):
-            _leave_witness(archive.store, state.head + 1, sha256_hex(data))
+            leave_witness(archive.store, state.head + 1, sha256_hex(data))
             return Committed(state.head + 1, sha256_hex(data))
         _back_off(attempt, pause)
         state = read_state(archive, known=state)
@@ -279,7 +279,18 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
         attempt += 1
 
 
-def _leave_witness(store: Store, number: int, sha256: str) -> None:
+def place(store: Store, name: str, data: bytes, op_key: str) -> bool:
+    """Whether a commit that was made elsewhere is the one of that name here now.
+
+    Raises
+    ------
+    CommitUnknown, StoreUnsafe
+        As of `append`.
+    """
+    return _place(store, name, data, op_key, DEADLINE, time.sleep)
+
+
+def leave_witness(store: Store, number: int, sha256: str) -> None:
     """An empty object by which `verify` notices that the newest commit went missing; nothing else depends on it."""
     with contextlib.suppress(StoreUnsafe, CommitUnknown):
         store.put_new(witness_name(number, sha256), b"")

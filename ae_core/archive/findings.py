@@ -17,7 +17,8 @@ class Finding:
 
     `blocks` are the numbers of the blocks of a layer file that are lost, of `block_rows` rows each; the others can
     still be read. `mendable` says that the archive itself holds what it takes to restore it. `wanted` is the object as
-    it should be, where the log tells. `current` says that the newest snapshot needs it, not only an older one.
+    it should be, where the log tells, and `copies` are all names under which its bytes are stored. `current` says that
+    the newest snapshot needs it, not only an older one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Finding:
     blocks: tuple[int, ...] = ()
     mendable: bool = False
     wanted: ObjectRef | None = None
+    copies: tuple[str, ...] = ()
     current: bool = True
     block_rows: tuple[int, ...] = ()
 

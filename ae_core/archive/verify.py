@@ -295,7 +295,9 @@ class _Check:
             if problem is not None:
                 kind, detail = problem
                 note = "its twin is intact" if intact else "its twin is lost too"
-                found.findings.append(Finding(ref.name, kind, f"{detail}; {note}", mendable=intact, wanted=ref))
+                words = f"{detail}; {note}"
+                one = Finding(ref.name, kind, words, mendable=intact, wanted=ref, copies=shared.names)
+                found.findings.append(one)
         if intact and shared.kind == "table":
             ref = shared.twins[0 if wrong[0][1] is None else 1]
             try:  # a table record whose hash is right must also be readable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -22,7 +20,9 @@ from ae_core.archive.stage import Proposal, put_report
 from ae_core.errors import Corrupt, LakeError, NotCommitted
 from ae_core.jobs import verify_worker
 from ae_core.jobs.encode import Staged, versions
+from ae_core.jobs.fresh import fresh_environment
 from ae_core.jobs.prepare import Prepared
+from ae_core.jobs.request import noted
 from ae_core.jobs.results import PartitionOutcome
 from ae_core.jobs.target import writer_name
 from ae_core.jobs.verify_worker import PartitionProof, VerifyRequest
@@ -112,7 +112,7 @@ def prove_apart(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0
             [sys.executable, "-m", verify_worker.__name__],
             input=TypeAdapter(VerifyRequest).dump_json(request),
             capture_output=True,
-            env=_fresh_environment(),
+            env=fresh_environment(),
             timeout=VERIFY_SECONDS,
             check=False,
         )
@@ -167,7 +167,7 @@ def _append(prepared: Prepared, batch: Sequence[Staged], proofs: Sequence[Partit
         op_key=operation_key(prepared, archive.marker.archive, batch, replaced),
         since=prepared.since,
         writer=writer_name(),
-        note="compress",
+        note=noted("compress", prepared.note),
     )
     return done.number
 
@@ -183,10 +183,3 @@ def _changed_since(staged: Staged) -> str | None:
     except LakeError as error:
         return str(error)
     return None if now == staged.source else "the source changed after it was read; run again"
-
-
-def _fresh_environment() -> dict[str, str]:
-    """The caller's environment, with this very library first on the path."""
-    root = str(Path(__file__).absolute().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}

@@ -87,6 +87,7 @@ def compress_lake(
     threads: int = 0,
     seed: int = 0,
     page_data: bool = True,
+    note: str = "",
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -95,6 +96,7 @@ def compress_lake(
     ----------
     policy : path of a YAML policy; or
     range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
+    note : kept in the commits of the run.
 
     Raises
     ------
@@ -103,7 +105,15 @@ def compress_lake(
     """
     start = time.perf_counter()
     request = CompressRequest.checked(
-        lake, archive, policy=policy, range_=range_, where=where, threads=threads, seed=seed, page_data=page_data
+        lake,
+        archive,
+        policy=policy,
+        range_=range_,
+        where=where,
+        threads=threads,
+        seed=seed,
+        page_data=page_data,
+        note=note,
     )
     found = survey(request)
     if not found.due:

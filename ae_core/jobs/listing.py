@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
-from ae_core.archive.log import read_log
+from ae_core.archive.log import Archive, open_archive, read_log, read_state
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.state import Logged
@@ -82,11 +84,12 @@ def archive_log(url: str, *, snapshot: int | None = None) -> Log:
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url, number=snapshot)
-    commits = read_log(found.archive, number=found.number) if found.number >= 0 else ()
+    archive = open_archive(url)
+    commits = read_log(archive, number=snapshot)
+    condemned = read_state(archive).condemned
     return Log(
-        archive=found.archive.store.url,
-        commits=tuple(_logged(found, logged) for logged in reversed(commits)),
+        archive=archive.store.url,
+        commits=tuple(logged_commit(archive, logged, condemned) for logged in reversed(commits)),
     )
 
 
@@ -150,12 +153,13 @@ def _report_bytes(commit: Commit) -> int:
     return 0 if commit.report is None else commit.report.length
 
 
-def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
+def logged_commit(archive: Archive, logged: Logged, condemned: Collection[str]) -> LoggedCommit:
+    """A commit as the log shows it; partitions that gc has given up since count for nothing."""
     commit = logged.commit
     added = logged.length + _report_bytes(commit) + sum(ref.length * len(ref.names) for ref in commit.shared)
     for change in commit.changes:
-        if change.manifest is not None:
-            added += change.manifest.length + sum(_layers_of(snapshot, change.manifest))
+        if change.manifest is not None and change.manifest.name not in condemned:
+            added += change.manifest.length + sum(_layers_of(archive, change.manifest))
     return LoggedCommit(
         n=commit.number,
         sha256=logged.sha256,
@@ -168,8 +172,7 @@ def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
     )
 
 
-def _layers_of(snapshot: Snapshot, ref: ObjectRef) -> list[int]:
+def _layers_of(archive: Archive, ref: ObjectRef) -> list[int]:
     """Sizes of the layers of an older or newer version of a partition."""
-    store = snapshot.archive.store
-    manifest = read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name)
+    manifest = read_manifest(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
     return list(layer_sizes(manifest).values())

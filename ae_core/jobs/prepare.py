@@ -22,7 +22,7 @@ from ae_core.archive.stage import Proposal, put_report, put_shared
 from ae_core.jobs import drift
 from ae_core.jobs.plan import Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
-from ae_core.jobs.request import CompressRequest
+from ae_core.jobs.request import CompressRequest, noted
 from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
@@ -34,7 +34,7 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there.
+    when it was there; `note` is the caller's, for the commits of the run.
     """
 
     archive: str
@@ -44,6 +44,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    note: str = ""
 
 
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
@@ -90,7 +91,8 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 def _reuse(request: CompressRequest, found: Survey, target: Snapshot, use: ModelUse) -> Prepared:
     assert found.held is not None
-    return Prepared(request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+    table = found.held.ref.sha256
+    return Prepared(request.archive, table, use.digest, target.number, use, None, request.page_data, note=request.note)
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,19 @@ def _commit(
         op_key=sha256_hex(f"model {archive.marker.archive} {known} {table.sha256} {model.sha256}".encode()),
         since=state.head,
         writer=writer_name(),
-        note="model",
+        note=noted("model", request.note),
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+    return Prepared(
+        request.archive,
+        table.sha256,
+        model.sha256,
+        done.number,
+        use,
+        done.number,
+        request.page_data,
+        note=request.note,
+    )
 
 
 def _compact(value: Any) -> Any:

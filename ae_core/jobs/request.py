@@ -19,7 +19,7 @@ class CompressRequest(BaseModel):
 
     `policy` is the YAML text itself, `where` are conditions such as `month>=3`, `threads` is the number of blocks
     worked on at once (0: one per core), `seed` starts the training; `page_data` stores the histograms and worst rows
-    that a loss report shows beside its figures.
+    that a loss report shows beside its figures; `note` is kept in the commits of the run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +31,7 @@ class CompressRequest(BaseModel):
     threads: int = Field(default=0, ge=0, le=1024)
     seed: int = Field(default=0, ge=0, lt=2**31)
     page_data: bool = True
+    note: str = Field(default="", max_length=1000)
 
     @classmethod
     def checked(
@@ -44,6 +45,7 @@ class CompressRequest(BaseModel):
         threads: int = 0,
         seed: int = 0,
         page_data: bool = True,
+        note: str = "",
     ) -> CompressRequest:
         """A request with the policy of a YAML file, or the short policy of a range.
 
@@ -65,7 +67,27 @@ class CompressRequest(BaseModel):
             threads=threads,
             seed=seed,
             page_data=page_data,
+            note=checked_note(note),
         )
+
+
+def checked_note(note: str) -> str:
+    """The note as commits keep it: one line.
+
+    Raises
+    ------
+    UsageError
+        When it is longer than 1000 characters.
+    """
+    text = " ".join(note.split())
+    if len(text) > 1000:
+        raise UsageError(f"--note has {len(text)} characters; 1000 at most")
+    return text
+
+
+def noted(what: str, note: str) -> str:
+    """The note of a commit: what it does, then what the caller has to say about it."""
+    return f"{what}: {note}" if note else what
 
 
 def policy_text(policy: str | None, range_: str | float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, write_commands
+from flows.cli import care_commands, read_commands, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +54,8 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("diff")(care_commands.diff)
+app.command("copy")(care_commands.copy)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +99,6 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
+    if sys.argv[1:2] and any(hasattr(module, sys.argv[1]) for module in (read_commands, care_commands)):
         leave_out_unused()
     sys.exit(run())

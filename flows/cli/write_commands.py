@@ -54,6 +54,7 @@ def compress(
     page_data: Annotated[
         bool, typer.Option("--page-data/--no-page-data", help="Store what the HTML report draws (some kB a partition).")
     ] = True,
+    message: Annotated[str, typer.Option("--note", metavar="TEXT", help="Kept in the commits of this run.")] = "",
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -69,7 +70,14 @@ def compress(
             "proposes a policy"
         )
     request = CompressRequest.checked(
-        lake, archive, policy=policy, range_=range_, where=where, threads=threads, page_data=page_data
+        lake,
+        archive,
+        policy=policy,
+        range_=range_,
+        where=where,
+        threads=threads,
+        page_data=page_data,
+        note=message,
     )
     if dry_run:
         from ae_core.jobs.dry_run import dry_run as predict

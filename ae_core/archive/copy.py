@@ -15,7 +15,7 @@ from ae_core.archive.commit import leave_witness, place
 from ae_core.archive.fields import MAX_COMMIT
 from ae_core.archive.format import ObjectRef, read_manifest
 from ae_core.archive.log import Archive, commits_after, open_archive, read_log, read_state
-from ae_core.archive.names import MARKER, TEMPORARY, commit_name
+from ae_core.archive.names import MARKER, TEMPORARY, WITNESSES, commit_name, witnessed
 from ae_core.archive.repair import put_back
 from ae_core.archive.state import Logged
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
@@ -69,6 +69,10 @@ def copy_archive(
     log = read_log(archive)
     replica = _open_replica(archive, target or open_store(target_url, create=True))
     done = _common(archive, log, replica, read_log(replica))
+    seen = set(filter(None, (witnessed(entry.name) for entry in replica.store.list(WITNESSES))))
+    for logged in log[:done]:  # a copy that was killed between a commit and its witness
+        if (logged.commit.number, logged.sha256) not in seen:
+            leave_witness(replica.store, logged.commit.number, logged.sha256)
     run = _Run(archive, replica, threads or WRITERS, progress, _size(archive.store))
     start = done
     while done < len(log):

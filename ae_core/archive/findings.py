@@ -39,7 +39,7 @@ class VerifyReport:
     """What `verify` saw; `head` is -1 for an archive without commits.
 
     `objects` and `bytes` were read and compared; `sized` objects were only looked up, since a sample was asked for.
-    `orphans` is None where only some partitions were looked at.
+    `orphans` is None where only some partitions were looked at, or damage hides what belongs to whom.
     """
 
     head: int

@@ -100,7 +100,8 @@ def verify(
         check.take(found)
     held = sorted(pid for pid, ref in refs.head.items() if ref in read)
     decoded = _check_decoding(check, snapshot, held, decode) if decode else 0
-    whole = chosen is None and snapshot is None
+    # an object whose commit or manifest is damaged looks like an orphan and is none
+    whole = chosen is None and snapshot is None and chain.complete and not check.unread
     orphans = [size or 0 for name, size in listed.items() if check.is_orphan(name)]
     return VerifyReport(
         head=chain.head if snapshot is None else snapshot,
@@ -191,7 +192,7 @@ class _Found:
 
     findings: list[Finding] = field(default_factory=list)
     sizes: list[tuple[str, int | None]] = field(default_factory=list)
-    layers: tuple[_Layer, ...] = ()
+    layers: tuple[_Layer, ...] | None = None
 
 
 @dataclass
@@ -209,6 +210,7 @@ class _Check:
     objects: int = 0
     bytes: int = 0
     sized: int = 0
+    unread: int = 0
 
     def count(self, name: str, size: int | None) -> None:
         """One object is checked: read, or for None only looked up."""
@@ -241,7 +243,8 @@ class _Check:
         )
         for found in manifests:
             self.take(found)
-            for one in found.layers:
+            self.unread += found.layers is None
+            for one in found.layers or ():
                 if one.layer.file.name not in claimed:
                     claimed.add(one.layer.file.name)
                     yield one

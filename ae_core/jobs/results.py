@@ -280,7 +280,8 @@ class VerifyResult:
     """What verify looked at, repaired and still found.
 
     `objects` and `bytes` were read and compared, `sized` objects only looked up (outside of a sample). Orphans are
-    leftovers of writers that were stopped, and harmless; null where only some partitions were looked at.
+    leftovers of writers that were stopped, and harmless; null where only some partitions were looked at, or
+    damage hides what belongs to whom.
     """
 
     archive: str

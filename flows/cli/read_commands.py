@@ -197,7 +197,8 @@ def _print_verified(result: VerifyResult) -> None:
     for repair in result.repaired:
         say(f"REPAIRED {repair.name} from the {repair.origin}")
     for finding in result.findings:
-        say(f"DAMAGED {finding.name}: {finding.problem}{'' if finding.current else ' (older snapshots only)'}")
+        kind, _, detail = finding.problem.partition(": ")
+        say(f"{kind.upper()} {detail}{'' if finding.current else ' (the newest snapshot does not need it)'}")
         for first, end in finding.rows:
             which = f"columns {', '.join(finding.columns)}" if finding.columns else "all"
             say(f"  {finding.partition}, rows {first:,} to {end - 1:,}: {which} lost")

@@ -27,6 +27,8 @@ COMMANDS = {
     "verify": results.VerifyResult,
     "audit": results.AuditResult,
     "log": results.Log,
+    "copy": results.CopyResult,
+    "diff": results.Difference,
 }
 
 

@@ -213,11 +213,12 @@ def decode_blocks(
     """
     streams = [_streams(block) for block in stored]
     needed, _ = dependencies(codec.plan, columns)
-    symbols = [given_symbols(codec.plan, some, block.rows) for some, block in zip(streams, stored, strict=True)]
     network = codec.network
     mixed = _mixed_places(codec, needed)
     context = {p for place in mixed for p in _looked_at(codec, place)}
     asked = {position for position in context.union(needed) if codec.plan.symbols[position].coded}
+    seen = None if asked or mixed else set(needed)  # models look at every given column
+    symbols = [given_symbols(codec.plan, some, block.rows, seen) for some, block in zip(streams, stored, strict=True)]
     if asked:
         if network is None:
             raise Corrupt("model: columns are coded by a network that the model lacks: verify the archive")

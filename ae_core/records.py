@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,11 +133,16 @@ def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
 def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
     found: dict[str, Mapping[str, Any]] = {}
-    for ref in snapshot.state.trainings:
-        report = unpack_json(snapshot.archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+    for _, report in reports(snapshot):
         if isinstance(report.get("model"), str):
             found[report["model"]] = report
     return found
+
+
+def reports(snapshot: Snapshot) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The reports of trainings and failures, each with the number of its commit, checked."""
+    for number, ref in snapshot.state.reports:
+        yield number, unpack_json(snapshot.archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def check_stored(store: Store, ref: ObjectRef) -> None:

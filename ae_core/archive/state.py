@@ -49,9 +49,10 @@ class State:
     `partitions` are the manifests and `changed` the numbers of the commits that named them; `shared` are the shared
     objects by SHA-256 in the order in which they came; `condemned` the names that are dead for good; `only_copies` the
     partitions whose originals are about to be deleted, or of which some are gone; `operations` the number of the commit
-    that did each operation; `trainings` the reports of commits that brought a model. `bytes` counts the files of all
-    commits with the reports and checkpoints that they name. `recent` are the commits after the checkpoint that was
-    read, if any; `checkpoint` is the newest that is named, `covered` the number that it tells of.
+    that did each operation; `reports` the reports of commits that say nothing of partitions (trainings, failures) with
+    their numbers. `bytes` counts the files of all commits with the reports and checkpoints that they name. `recent` are
+    the commits after the checkpoint that was read, if any; `checkpoint` is the newest that is named, `covered` the
+    number that it tells of.
     """
 
     head: int = -1
@@ -62,7 +63,7 @@ class State:
     condemned: frozenset[str] = frozenset()
     only_copies: Mapping[str, OnlyCopy] = field(default_factory=dict)
     operations: Mapping[str, int] = field(default_factory=dict)
-    trainings: tuple[ObjectRef, ...] = ()
+    reports: tuple[tuple[int, ObjectRef], ...] = ()
     bytes: int = 0
     recent: tuple[Logged, ...] = ()
     checkpoint: ObjectRef | None = None
@@ -86,7 +87,7 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         return state
     partitions, changed = dict(state.partitions), dict(state.changed)
     shared, condemned, operations = dict(state.shared), set(state.condemned), dict(state.operations)
-    trainings, size, only_copies = list(state.trainings), state.bytes, dict(state.only_copies)
+    reports, size, only_copies = list(state.reports), state.bytes, dict(state.only_copies)
     for logged in new:
         commit = logged.commit
         for change in commit.changes:
@@ -100,8 +101,8 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         condemned.update(commit.condemned)
         _follow_originals(only_copies, commit)
         operations.setdefault(commit.op_key, commit.number)
-        if commit.report is not None and any(ref.kind == "model" for ref in commit.shared):
-            trainings.append(commit.report)
+        if commit.report is not None and not (commit.changes or commit.intents or commit.expired):
+            reports.append((commit.number, commit.report))
         size += logged.length + sum(ref.length for ref in (commit.report, commit.checkpoint) if ref is not None)
         if commit.checkpoint is not None:
             state = replace(state, checkpoint=commit.checkpoint, covered=checkpoint_number(commit.checkpoint.name))
@@ -115,7 +116,7 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         condemned=frozenset(condemned),
         only_copies=only_copies,
         operations=operations,
-        trainings=tuple(ref for ref in trainings if ref.name not in condemned),
+        reports=tuple(one for one in reports if one[1].name not in condemned),
         bytes=size,
         recent=state.recent + new,
     )
@@ -153,10 +154,10 @@ def checkpoint_bytes(state: State, archive: str) -> bytes:
                 [partition, ref.name, ref.length, ref.sha256, state.changed[partition]]
                 for partition, ref in sorted(state.partitions.items())
             ],
+            "reports": [[number, object_dict(ref)] for number, ref in state.reports],
             "requires": [],
             "sha256": state.sha256,
             "shared": [shared_dict(ref) for ref in state.shared.values()],
-            "trainings": [object_dict(ref) for ref in state.trainings],
         }
     )
 
@@ -185,7 +186,7 @@ def read_checkpoint(data: bytes, ref: ObjectRef, archive: str) -> State:
         condemned=frozenset(checked(name) for name in fields.items("condemned", as_text)),
         only_copies={held.intent.partition: held for held in fields.items("only_copies", read_only_copy)},
         operations=dict(fields.items("operations", _read_operation)),
-        trainings=fields.items("trainings", read_object),
+        reports=fields.items("reports", _read_report),
         bytes=fields.number("bytes"),
     )
 
@@ -204,3 +205,9 @@ def _read_operation(value: object, where: str) -> tuple[str, int]:
     if not isinstance(value, list) or len(value) != 2:
         raise Corrupt(f"{where} should be a list of two")
     return as_text(value[0], where), as_number(value[1], where)
+
+
+def _read_report(value: object, where: str) -> tuple[int, ObjectRef]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise Corrupt(f"{where} should be a list of two")
+    return as_number(value[0], where), read_object(value[1], where)

@@ -20,7 +20,7 @@ from ae_core.archive.originals import Expired, Fate, Intent, OnlyCopy, Original
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.archive.state import State
-from ae_core.errors import LatentlakeError
+from ae_core.errors import Corrupt, UsageError
 
 Pause = Callable[[float], None]
 
@@ -94,6 +94,7 @@ def carry_out(
     *,
     replica: Archive | None,
     writer: str,
+    problem: str | None = None,
     pause: Pause = time.sleep,
 ) -> Carried:
     """Delete the originals that an open intent names, and record what became of them.
@@ -108,11 +109,11 @@ def carry_out(
     """
     state = read_state(archive)
     held = state.only_copies[partition]
-    problem = not_held(Snapshot(archive, state), held.intent)
+    problem = problem or not_held(Snapshot(archive, state), held.intent)
     if problem is None and replica is not None:
         problem = not_held(Snapshot(replica, read_state(replica)), held.intent)
         problem = None if problem is None else f"replica {replica.store.url}: {problem}"
-    key = f"{archive.marker.archive}-{held.number}"
+    key = key_of(archive, held.number)
     act = originals.remove if problem is None else originals.keep
     fates = [(file.path, act(file, key)) for file in held.intent.files]
     ended = _ended(partition, held, fates)
@@ -130,6 +131,11 @@ def carry_out(
     return Carried(partition, tuple(fates), problem, done.number)
 
 
+def key_of(archive: Archive, intent: int) -> str:
+    """What names the intent of commit number `intent` among all that a lake may see."""
+    return f"{archive.marker.archive}-{intent}"
+
+
 def not_held(snapshot: Snapshot, intent: Intent) -> str | None:
     """Why a snapshot does not hold what the intent relies on, every object of it read; None if it does."""
     serves = snapshot.state.partitions.get(intent.partition)
@@ -137,7 +143,7 @@ def not_held(snapshot: Snapshot, intent: Intent) -> str | None:
         return f"{intent.partition} is not the version that was verified"
     try:
         snapshot.check_objects(intent.partition)
-    except LatentlakeError as error:
+    except (Corrupt, UsageError) as error:  # a store that gives no answer says nothing about the archive
         return str(error)
     return None
 

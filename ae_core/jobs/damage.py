@@ -68,6 +68,8 @@ def _columns(
     except LatentlakeError:
         return (), ""
     where = _blocks(finding.blocks)
+    if finding.layer == "latents" and manifest.layer("residuals") is None:
+        return tuple(preview_names(codec)), ""
     if finding.layer == "latents":
         alone = [name for name in names if not pipeline.needs_latents(codec, [name])]
         words = f"columns {', '.join(alone)} of {where} readable: name them with --columns" if alone else ""

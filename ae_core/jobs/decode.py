@@ -11,6 +11,7 @@ from typing import Any, cast
 from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
 from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.restore import into_lake, is_home, refuse_partial
 from ae_core.jobs.results import DecodedPartition, DecodeResult, LostRows, WrittenFile
 from ae_core.jobs.salvage import readable_partitions
 from ae_core.jobs.salvage import salvage as salvage_partition
@@ -36,7 +37,8 @@ def decode(
 
     Files have the names and row counts of the originals, cut to the chosen rows; files without a chosen row are left
     out. `_loss.json` beside them and the Parquet field metadata state layer, bound and measured errors. The folder
-    appears whole or not at all.
+    appears whole or not at all. Where `out` is the lake that originals were deleted from by `expire`, whole partitions
+    take their places in it, and no file there is overwritten.
 
     Parameters
     ----------
@@ -62,7 +64,11 @@ def decode(
         partitions = source.partitions(where)
     for partition in partitions:
         partition.schema_of(columns, kind)
-    with new_folder(out) as folder:
+    home = is_home(out, source.uid)
+    if home:
+        refuse_partial(columns, rows, layer, salvage=salvage)
+    names = [file.name for partition in partitions for file in files_of(partition, chosen)]
+    with into_lake(out, names, source.uid) if home else new_folder(out) as folder:
         if salvage:
             written, more = _salvage(source, partitions, folder, columns, chosen, kind, threads, progress)
             lost += more

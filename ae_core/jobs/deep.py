@@ -100,11 +100,12 @@ def decode_apart(snapshot: Snapshot, partitions: Sequence[str], *, threads: int 
 
 def _tasks(archive: Archive, partitions: Sequence[str]) -> Iterator[BlockTask]:
     for name in partitions:
-        yield from Partition(archive, archive.manifest(name)).tasks()
+        partition = Partition(archive, archive.manifest(name))
+        yield from partition.tasks(layer=partition.fullest)
 
 
 def _digest(partition: Partition, tables: Iterator[pa.Table]) -> str:
-    digest = PartitionDigest(partition.schema)
+    digest = PartitionDigest(partition.schema_of(layer=partition.fullest))
     blocks = 0
     for table in tables:
         digest.add(table)
@@ -118,7 +119,7 @@ def _alone(archive: Archive, name: str, threads: int) -> Decoded:
     """A partition by itself; where it cannot be decoded, which blocks and columns are to blame."""
     try:
         partition = Partition(archive, archive.manifest(name))
-        return Decoded(name, _digest(partition, partition.blocks(threads=threads)))
+        return Decoded(name, _digest(partition, partition.blocks(layer=partition.fullest, threads=threads)))
     except (LatentlakeError, ValueError) as error:
         message = str(error)
     try:
@@ -130,15 +131,19 @@ def _alone(archive: Archive, name: str, threads: int) -> Decoded:
 
 def _blame(partition: Partition) -> Iterator[str]:
     """One line for every block that cannot be decoded: which of its columns cannot, each tried alone."""
-    for task in partition.tasks():
+    for task in partition.tasks(layer=partition.fullest):
         if _fails(partition, task.block, None):
-            columns = [name for name in partition.schema.names if _fails(partition, task.block, [name])]
+            columns = [
+                name
+                for name in partition.schema_of(layer=partition.fullest).names
+                if _fails(partition, task.block, [name])
+            ]
             which = f"columns {', '.join(columns)}" if columns else "all columns together"
             yield f"block {task.block}: {which} cannot be decoded"
 
 
 def _fails(partition: Partition, block: int, columns: Sequence[str] | None) -> bool:
-    tasks = [task for task in partition.tasks(columns=columns) if task.block == block]
+    tasks = [task for task in partition.tasks(columns=columns, layer=partition.fullest) if task.block == block]
     try:
         list(decoded(tasks, threads=1))
     except (LatentlakeError, ValueError):

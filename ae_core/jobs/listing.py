@@ -165,7 +165,7 @@ def logged_commit(archive: Archive, logged: Logged, condemned: Collection[str]) 
         sha256=logged.sha256,
         time=commit.time,
         writer=commit.writer,
-        message=commit.note,
+        message=": ".join(filter(None, (commit.note, commit.reason))),
         partitions=tuple(change.partition for change in commit.changes),
         models=tuple(ref.sha256 for ref in commit.shared if ref.kind == "model"),
         bytes=added,

@@ -90,9 +90,23 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 
 def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
-    assert group.held is not None
-    table = group.held.ref.sha256
-    return Prepared(request.archive, table, use.digest, target.number, use, None, request.page_data, note=request.note)
+    held = group.held
+    assert held is not None
+    if held.ref is not None:
+        return _prepared(request, held.ref.sha256, target.number, use, None)
+    archive, state = target.archive, target.state
+    table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
+    for twin in table.twins:
+        check_stored(archive.store, twin)
+    key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())
+    proposal = Proposal(shared=(table,))
+    note = noted("policy", request.note)
+    done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note=note)
+    return _prepared(request, table.sha256, done.number, use, done.number)
+
+
+def _prepared(request: CompressRequest, table: str, since: int, use: ModelUse, commit: int | None) -> Prepared:
+    return Prepared(request.archive, table, use.digest, since, use, commit, request.page_data, request.note)
 
 
 @dataclass(frozen=True)
@@ -152,16 +166,7 @@ def _commit(
         note=noted("model", request.note),
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(
-        request.archive,
-        table.sha256,
-        model.sha256,
-        done.number,
-        use,
-        done.number,
-        request.page_data,
-        note=request.note,
-    )
+    return _prepared(request, table.sha256, done.number, use, done.number)
 
 
 def _compact(value: Any) -> Any:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.findings import VerifyReport
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.repair import Repaired, repair_log, repair_objects
 from ae_core.archive.store import Store, open_store
 from ae_core.archive.verify import Decoded
 from ae_core.archive.verify import verify as check
+from ae_core.dataset import Layer, Partition
 from ae_core.errors import LatentlakeError, UnsupportedFormat, UsageError
 from ae_core.jobs.damage import explain
 from ae_core.jobs.deep import decode_apart, decode_partitions
@@ -96,6 +98,35 @@ def parse_share(text: str) -> float:
     if not 0 < share <= 1:
         raise UsageError(f"--sample {text}: not a share of the partitions; give a percentage such as 5%")
     return share
+
+
+def rebuilt_digest(partition: Partition, *, threads: int = 0) -> str:
+    """Digest of the partition's rebuilt data, decoded anew from all layers that it keeps.
+
+    Raises
+    ------
+    Corrupt
+        When stored bytes are missing, changed or malformed.
+    """
+    return _digest(partition, partition.fullest, threads)
+
+
+def preview_digest(partition: Partition, *, threads: int = 0) -> str:
+    """Digest of what the latents alone rebuild.
+
+    Raises
+    ------
+    Corrupt
+        As `rebuilt_digest`.
+    """
+    return _digest(partition, "preview", threads)
+
+
+def _digest(partition: Partition, layer: Layer, threads: int) -> str:
+    digest = PartitionDigest(partition.schema_of(layer=layer))
+    for block in partition.blocks(layer=layer, threads=threads):
+        digest.add(block)
+    return digest.hexdigest()
 
 
 def _chosen(where: Where) -> Callable[[str], bool] | None:

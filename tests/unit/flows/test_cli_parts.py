@@ -33,6 +33,7 @@ COMMANDS = {
     "drop": retire_results.DropResult,
     "fade": retire_results.FadeResult,
     "expire": retire_results.ExpireResult,
+    "doctor": results.DoctorReport,
 }
 
 

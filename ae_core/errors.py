@@ -64,6 +64,10 @@ class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
 
 
+class LimitReached(UsageError):
+    """What a stranger's archive asks for is beyond a cap, or its decoding process was stopped by one."""
+
+
 class ModelError(UsageError):
     """A frozen model does not satisfy the bounds that integer arithmetic needs."""
 

@@ -46,7 +46,7 @@ def read_table_info(record: TableRecord, where: str) -> TableInfo:
         schema = pa.ipc.read_schema(pa.py_buffer(record.schema_ipc))
         written = load_policy(Policy.model_validate(record.policy["written"]).to_yaml())
         return TableInfo(schema, written, ResolvedPolicy.from_json(record.policy["resolved"]))
-    except (KeyError, ValueError, pa.ArrowException, UsageError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError, pa.ArrowException, UsageError) as error:
         raise Corrupt(f"{where}: not a readable table record ({type(error).__name__})") from None
 
 

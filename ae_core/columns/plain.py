@@ -258,18 +258,29 @@ def _write_parquet(array: pa.Array, field: pa.Field) -> bytes | None:
 
 def _read_parquet(page: bytes, kind: pa.DataType) -> pa.Array:
     # without threads: one page gains nothing from them, and pyarrow's pool can abort a process that ends soon after
-    array = one_array(pq.read_table(pa.BufferReader(page), use_threads=False).column(0))
+    array = _valid(pq.read_table(pa.BufferReader(page), use_threads=False).column(0))
     return array if array.type == kind else array.cast(kind)
+
+
+def _valid(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array, every chunk checked before any of it is moved."""
+    for chunk in column.chunks:
+        chunk.validate(full=True)
+    return one_array(column)
 
 
 def _unpack_arrow(tag: int, body: bytes, field: pa.Field, rows: int) -> pa.Array:
     try:
         if tag == _PARQUET:
+            # a footer tells before anything is allocated what a page would unfold to
+            footer = pq.read_metadata(pa.BufferReader(body))
+            if (footer.num_rows, len(footer.schema.to_arrow_schema())) != (rows, 1):
+                return _corrupt("another column than the plan says")
             array = _read_parquet(body, field.type)
         else:
             size, at = read_varint(body, 0)
             with pa.ipc.open_stream(unpack_bytes(body[at:], size)) as reader:
-                array = one_array(reader.read_all().column(0))
+                array = _valid(reader.read_all().column(0))
         array.validate(full=True)
     except (pa.ArrowException, OSError, IndexError, NotImplementedError) as error:
         return _corrupt(f"not an Arrow column ({str(error).splitlines()[0]})")

@@ -51,7 +51,7 @@ def decode(
     with new_folder(out) as folder:
         written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
         left_out = tuple(dict.fromkeys(name for partition in partitions for name in partition.left_out(kind)))
-        write_json(folder / LOSS_FILE, _loss_report(source, partitions, columns, kind, left_out))
+        write_json(folder / LOSS_FILE, loss_report(source, partitions, columns, kind, left_out))
     return DecodeResult(
         archive=source.url,
         out=out,
@@ -81,7 +81,7 @@ def _write(
     written = []
     for partition, group in zip(partitions, tasks, strict=True):
         losses = column_losses(source, partition, layer)
-        writer = PartitionWriter(folder, _files(partition, rows), losses)
+        writer = PartitionWriter(folder, files_of(partition, rows), losses)
         if not group:
             writer.write(partition.schema_of(columns, layer).empty_table())
         for _ in group:
@@ -93,7 +93,8 @@ def _write(
     return written
 
 
-def _files(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
+def files_of(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
+    """The files that the rows of a partition were in, each with how many of them."""
     manifest = partition.manifest
     names = [
         WrittenFile(file_path(manifest.keys, partition.id, source.name), source.rows) for source in manifest.sources
@@ -124,13 +125,14 @@ def _errors(column: ColumnCertificate, layer: Layer) -> tuple[float | None, floa
     return (None, None) if column.preview is None else (column.preview.max_error, column.preview.mean_error)
 
 
-def _loss_report(
+def loss_report(
     source: Archive,
     partitions: Sequence[Partition],
     columns: Sequence[str] | None,
     layer: Layer,
     left_out: Sequence[str],
 ) -> dict[str, Any]:
+    """What `_loss.json` says of the decoded partitions."""
     return {
         "archive": source.uid,
         "snapshot": source.snapshot,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
@@ -75,8 +76,29 @@ def new_folder(out: str) -> Iterator[Path]:
 
 
 def write_json(path: Path, document: object) -> None:
-    """Write one JSON document, indented, with a final newline."""
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write one JSON document, indented, with a final newline, to a file that is not there yet."""
+    with _new_file(path, path.name) as file:
+        file.write((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _new_file(path: Path, name: str) -> BinaryIO:
+    """The file `name` of an archive, made.
+
+    Raises
+    ------
+    Corrupt
+        When another of its files has that name, in upper or lower case where the file system takes these for the same.
+    UsageError
+        When there is no room for it, or no leave to write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cast("BinaryIO", path.open("xb"))
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise Corrupt(f"the archive names two files of one name, {name!r}, here: nothing is overwritten") from None
+    except (OSError, UnicodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "not a name here"
+        raise UsageError(f"the file {name[:200]!r} of the archive cannot be written ({what})") from None
 
 
 class PartitionWriter:
@@ -89,6 +111,7 @@ class PartitionWriter:
         self._index = 0
         self._left = 0
         self._writer: Any = None
+        self._file: BinaryIO = io.BytesIO()
 
     def write(self, table: pa.Table) -> None:
         """Append rows, going on to the next file wherever one is full."""
@@ -112,7 +135,7 @@ class PartitionWriter:
 
         """
         if self._writer is not None:
-            self._writer.close()
+            self._finish()
         if self._left or self._index + 1 != len(self._files):
             raise Corrupt(f"{self._files[self._index].name}: the archive holds fewer rows than its manifest says")
         return tuple(self._files)
@@ -126,13 +149,16 @@ class PartitionWriter:
 
     def _open(self, schema: pa.Schema) -> None:
         file = self._files[self._index]
-        path = self._root / safe_name(file.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._file = _new_file(self._root / safe_name(file.name), file.name)
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         self._left = file.rows
 
-    def _next(self, schema: pa.Schema) -> None:
+    def _finish(self) -> None:
         self._writer.close()
+        self._file.close()
+
+    def _next(self, schema: pa.Schema) -> None:
+        self._finish()
         self._index += 1
         if self._index == len(self._files):
             raise Corrupt(f"{self._files[-1].name}: the archive holds more rows than its manifest says")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot
+from ae_core.archive.store import Store
 from ae_core.archive.verify import Finding as ArchiveFinding
 from ae_core.archive.verify import verify as check
 from ae_core.dataset import Archive, Partition
@@ -12,7 +13,9 @@ from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import Finding, VerifyResult
 
 
-def verify(url: str, *, deep: bool = False, threads: int = 0, progress: Progress = silent) -> VerifyResult:
+def verify(
+    url: str, *, deep: bool = False, threads: int = 0, progress: Progress = silent, store: Store | None = None
+) -> VerifyResult:
     """Check every object that the archive's log refers to; deep: decode all partitions and compare their digests.
 
     Raises
@@ -31,6 +34,7 @@ def verify(url: str, *, deep: bool = False, threads: int = 0, progress: Progress
         url,
         decode=decode if deep else None,
         progress=lambda done, total: progress("verify", done, total),
+        store=store,
     )
     return VerifyResult(
         archive=url,

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
+from ae_core.lean import leave_out_unused
 from flows.cli import read_commands, write_commands
 from flows.cli.console import fail, say
-from flows.cli.lean import leave_out_unused
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
 

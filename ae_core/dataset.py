@@ -357,6 +357,8 @@ def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
     """The tables of tasks of one kind."""
     first = tasks[0]
     codec, names = first.archive.codec(first.manifest), first.schema.names
+    if not set(names) <= set(codec.plan.schema.names):
+        raise Corrupt(f"{first.manifest.partition}: its model is of other columns than its table record")
     if first.layer == "preview":
         latents = [pipeline.StoredBlock(_latents(task), b"", task.rows) for task in tasks]
         tables = pipeline.preview_blocks(codec, latents, names)

@@ -98,7 +98,7 @@ def unpack_bytes(data: bytes, size: int) -> bytes:
         raise Corrupt(f"column stream: {size} bytes in one piece: verify the archive")
     try:
         out = _inflate(tag, body, size)
-    except (zstandard.ZstdError, lzma.LZMAError, brotli.error, MemoryError, EOFError) as error:
+    except (zstandard.ZstdError, lzma.LZMAError, brotli.error, EOFError) as error:
         raise Corrupt(f"column stream: cannot be decompressed ({error}): verify the archive") from None
     if len(out) != size:
         raise Corrupt(f"column stream: {len(out)} bytes where {size} were expected: verify the archive")

@@ -171,11 +171,10 @@ def safe_name(name: str) -> str:
     Raises
     ------
     Corrupt
-        When the name is absolute, empty, or climbs out.
+        When the name is absolute, empty, or climbs out, or has an empty part.
 
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\x00" in name or "\\" in name:
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\x00" in name or "\\" in name:
         raise Corrupt(f"the archive names a file outside of OUT: {name!r}")
     return name
 

@@ -23,7 +23,7 @@ from ae_core.untrusted.proxy import MAX_ASK, StoreServer, pack, raise_error
 
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from ae_core.untrusted.worker import main; sys.exit(main())"
+    "from ae_core.untrusted.worker import main; main()"
 )
 _KEPT: Final = ("LD_LIBRARY_PATH", "NUMBA_CACHE_DIR")  # where our own code and its compiled kernels are
 _SET: Final = {

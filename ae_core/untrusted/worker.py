@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from ae_core.errors import LatentlakeError
 from ae_core.lean import leave_out_unused
@@ -23,8 +23,19 @@ _MAX_REQUEST = 1 << 20
 _NEWS_SECONDS = 0.2
 
 
-def main() -> int:
-    """Answer the request of the guard; the exit code is 0 whenever an answer was sent."""
+def main() -> NoReturn:
+    """Answer the request of the guard and end; the exit code is 0 whenever an answer was sent.
+
+    Without memory an orderly end can wait for ever for threads that never started.
+    """
+    code = 1
+    try:
+        code = _answer()
+    finally:
+        os._exit(code)
+
+
+def _answer() -> int:
     leave_out_unused()
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no frame

@@ -88,6 +88,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()  # whoever read our output has gone: nothing is left to say
         return 0
+    if isinstance(error, MemoryError):
+        fail("out of memory: --threads 1 needs least; a stranger's archive belongs under --untrusted")
+        return 2
     if isinstance(error, OSError):
         fail(str(error))
         return 2

@@ -28,21 +28,18 @@ from ae_core.coder.payload import pack_streams
 from ae_core.coder.weights import pack_tensors, unpack_tensors
 from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, write_varint
 from ae_core.dataset import Archive
-from ae_core.errors import Corrupt, LatentlakeError, UsageError
+from ae_core.errors import Corrupt, LatentlakeError
 from ae_core.jobs.listing import archive_log, list_archive, show_partition
 from ae_core.jobs.verify import verify
 from ae_core.pipeline import Codec, StoredBlock, decode_blocks, preview_blocks
 from tests.hostile.damage import spoil_bytes, spoil_json
-from tests.hostile.golden_parts import NAMES, Block, Golden, golden, packed, relinked
+from tests.hostile.golden_parts import NAMES, Block, Golden, golden, packed, relinked, with_shared
 from tests.hostile.memory_store import MemoryStore
+from tests.hostile.reading import answer
 
 STUMBLES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, OSError, pa.ArrowException)
 """What `dataset.decoded` turns into Corrupt when decoding a block stumbles over it."""
 SHARES = {"damaged": 30, "payload": 35, "model": 25, "metadata": 10}
-
-
-class Wrong(AssertionError):
-    """Data that is not what was stored, given out as if it were."""
 
 
 def run_case(seed: int) -> tuple[str, str]:
@@ -77,24 +74,7 @@ def _damaged(rng: random.Random, source: Golden) -> str:
             objects[name] = spoil_bytes(rng, source.objects[name], [source.objects[other]])
         hit.add(name)
     changed = {name for name in hit if objects.get(name) != source.objects[name]}
-    pid = rng.choice(source.snapshot.partitions)
-    try:
-        snapshot = open_snapshot("memory", store=MemoryStore(objects))
-        manifest = snapshot.manifest(pid)
-        found = [snapshot.model(manifest), snapshot.table(manifest)]
-        found += [list(snapshot.payloads(manifest, layer.layer)) for layer in manifest.layers]
-    except LatentlakeError as error:
-        lost_head = isinstance(error, UsageError) and any(name.startswith("_commits/") for name in changed)
-        foreign = MARKER in changed and "does not continue the log" in str(error)  # of two, the log cannot tell which
-        if not lost_head and not foreign and not any(name in str(error) for name in changed):
-            raise Wrong(f"the error names none of {sorted(changed)}: {error}") from None
-        return "refused"
-    whole = source.snapshot.manifest(pid)
-    wanted = [source.model, source.snapshot.table(whole)]
-    wanted += [list(source.snapshot.payloads(whole, layer.layer)) for layer in whole.layers]
-    if manifest != whole or found != wanted:
-        raise Wrong(f"{pid} reads otherwise though {sorted(changed)} changed")
-    return "identical"
+    return answer(source, objects, rng.choice(source.snapshot.partitions), changed)
 
 
 # --- hashes made to fit ----------------------------------------------------------------------------
@@ -307,12 +287,10 @@ def _metadata(rng: random.Random, source: Golden) -> str:
         name = rng.choice([name for name in source.objects if name.endswith(".json.br") or name.startswith("tables/")])
         value = fields.unpack_json(source.objects[name], name)
         data = packed(spoil_json(rng, value)) if rng.randrange(8) else spoil_bytes(rng, source.objects[name], [])
-        twins = [name]
         if name.startswith("tables/"):
-            twins = [other for other in source.objects if other.split("-")[0] == name.split("-")[0]]
-        objects = relinked(source, replaced=dict.fromkeys(twins, data))
-        if name.startswith("tables/"):  # manifests name the table record by its SHA-256
-            objects = _renamed_table(source, data, twins)
+            objects = with_shared(source, "table", data)
+        else:
+            objects = relinked(source, replaced={name: data})
     store: Any = MemoryStore(objects)
     try:
         pid = rng.choice(source.snapshot.partitions)
@@ -332,17 +310,6 @@ def _metadata(rng: random.Random, source: Golden) -> str:
     except LatentlakeError:
         return "refused"
     return "read"
-
-
-def _renamed_table(source: Golden, data: bytes, twins: list[str]) -> dict[str, bytes]:
-    old = fields.sha256_hex(source.objects[twins[0]])
-    new = fields.sha256_hex(data)
-    replaced = dict.fromkeys(twins, data)
-    for name, raw in source.objects.items():
-        if "manifest.json" in name:
-            value = fields.unpack_json(raw, name)
-            replaced[name] = packed(value | {"table": new if value["table"] == old else value["table"]})
-    return relinked(source, replaced=replaced)
 
 
 _CASES: dict[str, Callable[[random.Random, Golden], str]] = {

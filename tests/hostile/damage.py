@@ -6,8 +6,39 @@ import copy
 import random
 from typing import Any
 
-NUMBERS = (0, 1, 2, 3, 255, 256, 4095, 65535, 65536, 1 << 20, (1 << 31) - 1, 1 << 31, 1 << 44, (1 << 63) - 1, 1 << 63, 1 << 80)
-TEXTS = ("", "../x", "/etc/passwd", "a" * 300, "\x00", "\ud800", "\x1b[2J", "null", "escape", "1/0", "1e999999999", "nan", "0x1p9999")
+NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    255,
+    256,
+    4095,
+    65535,
+    65536,
+    1 << 20,
+    (1 << 31) - 1,
+    1 << 31,
+    1 << 44,
+    (1 << 63) - 1,
+    1 << 63,
+    1 << 80,
+)
+TEXTS = (
+    "",
+    "../x",
+    "/etc/passwd",
+    "a" * 300,
+    "\x00",
+    "\ud800",
+    "\x1b[2J",
+    "null",
+    "escape",
+    "1/0",
+    "1e999999999",
+    "nan",
+    "0x1p9999",
+)
 
 
 def spoil_bytes(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
@@ -79,4 +110,6 @@ def spoil_leaf(rng: random.Random, old: Any) -> Any:
         return old + rng.choice((-1, 1, -2, 2, 7)) if kind < 3 else rng.choice(NUMBERS) * rng.choice((1, 1, 1, -1))
     if isinstance(old, str) and kind < 6:
         return rng.choice((*TEXTS, old[:-1], old + "x", old.upper()))
-    return rng.choice((None, True, False, 1.5, -1e300, [], {}, [old], {"a": old}, rng.choice(NUMBERS), rng.choice(TEXTS)))
+    return rng.choice(
+        (None, True, False, 1.5, -1e300, [], {}, [old], {"a": old}, rng.choice(NUMBERS), rng.choice(TEXTS))
+    )

@@ -1,9 +1,10 @@
-"""The golden archives taken apart, so that a part can be replaced and everything that refers to it made to fit again."""
+"""The golden archives taken apart: a part can be replaced, and everything that refers to it made to fit again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,9 +14,9 @@ import brotli
 import safetensors.numpy
 
 from ae_core.archive import fields
-from ae_core.archive.names import COMMITS, MARKER
+from ae_core.archive.names import COMMITS, MARKER, WITNESSES
 from ae_core.archive.reader import Snapshot, open_snapshot
-from ae_core.coder.payload import unpack_streams
+from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.dataset import Archive
 from ae_core.pipeline import Codec
 from tests.hostile.memory_store import MemoryStore
@@ -90,9 +91,11 @@ def relinked(
 ) -> dict[str, bytes]:
     """All objects of an archive in which parts are replaced, and every length and SHA-256 that refers to them fits.
 
-    Manifests refer to layer files, commits to manifests, shared objects and reports, commits to their parents.
+    Manifests refer to layer files, commits to manifests, shared objects and reports, commits to their parents. The
+    witnesses of the commits that were are gone: who can rewrite the log can remove them.
     """
-    objects = source.objects | (replaced or {})
+    witnesses = {name: data for name, data in source.objects.items() if name.startswith(WITNESSES)}
+    objects = {name: data for name, data in (source.objects | (replaced or {})).items() if name not in witnesses}
     marker = _unsealed(objects[MARKER]) if marker is None else marker
     objects[MARKER] = fields.seal(marker) if isinstance(marker, dict) else fields.canonical_json(marker)
     parent = _sha(objects[MARKER])
@@ -107,6 +110,44 @@ def relinked(
         objects[name] = fields.seal(body)
         parent = _sha(objects[name])
     return objects
+
+
+def with_shared(source: Golden, kind: str, data: bytes) -> dict[str, bytes]:
+    """All objects with `data` in the place of the archive's model or table record."""
+    folder = {"model": "models/", "table": "tables/"}[kind]
+    twins = [name for name in source.objects if name.startswith(folder)]
+    replaced = dict.fromkeys(twins, data)
+    for name, raw in source.objects.items():
+        if "manifest.json" in name:
+            replaced[name] = packed(fields.unpack_json(raw, name) | {kind: _sha(data)})
+    return relinked(source, replaced=replaced)
+
+
+def with_manifest(source: Golden, partition: str, change: Callable[[Any], Any]) -> dict[str, bytes]:
+    """All objects with a changed manifest."""
+    name = source.snapshot.state.partitions[partition].name
+    return relinked(source, replaced={name: packed(change(fields.unpack_json(source.objects[name], name)))})
+
+
+def with_streams(source: Golden, partition: str, layer: str, streams: dict[str, bytes]) -> dict[str, bytes]:
+    """All objects with other streams in a partition of one block: its layer file is the payload alone."""
+    payload = pack_streams(streams)
+    name = source.snapshot.state.partitions[partition].name
+    manifest = fields.unpack_json(source.objects[name], name)
+    (entry,) = (one for one in manifest["layers"] if one["layer"] == layer)
+    entry |= {"offsets": [0], "lengths": [len(payload)]}
+    entry["file"] |= {"length": len(payload), "sha256": _sha(payload)}
+    file = name.rpartition("/")[0] + "/" + entry["file"]["name"]
+    return relinked(source, replaced={name: packed(manifest), file: payload})
+
+
+def write_archive(root: Path, objects: dict[str, bytes]) -> Path:
+    """The objects as files."""
+    for name, data in objects.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
 
 
 def _references(value: Any) -> list[dict[str, Any]]:

@@ -22,8 +22,7 @@ from ae_core.untrusted.channel import ASK, FAILED, HEAD, NEWS, READY, RESULT, TA
 from ae_core.untrusted.proxy import MAX_ASK, StoreServer, pack, raise_error
 
 _BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from ae_core.untrusted.worker import main; main()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ae_core.untrusted.worker import main; main()"
 )
 _KEPT: Final = ("LD_LIBRARY_PATH", "NUMBA_CACHE_DIR")  # where our own code and its compiled kernels are
 _SET: Final = {

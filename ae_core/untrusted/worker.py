@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any, NoReturn, cast
 
 from ae_core.errors import LatentlakeError
@@ -21,6 +22,7 @@ from ae_core.untrusted.proxy import StoreProxy, pack, pack_error
 
 _MAX_REQUEST = 1 << 20
 _NEWS_SECONDS = 0.2
+_MODULES = dict.fromkeys(("log", "ls", "show"), "listing")
 
 
 def main() -> NoReturn:
@@ -46,7 +48,7 @@ def _answer() -> int:
         _, data = channel.receive(_MAX_REQUEST)
         request = json.loads(data)
         caps, threads = Caps(**request["caps"]), request["arguments"].get("threads", 1)
-        _load()
+        _load(request["job"])
         limit_resources(caps.memory, caps.seconds * max(1, threads))
         channel.send(READY, pack({"network": not alone}))
         store = StoreProxy(channel, request["url"], caps.bytes + (1 << 20))
@@ -62,13 +64,13 @@ def _answer() -> int:
     return 0
 
 
-def _load() -> None:
+def _load(job: str) -> None:
     """Import and compile everything that answering takes, while compiled kernels can still be kept."""
     from numba.core import caching
 
-    from ae_core.jobs import audit, decode, listing, verify  # noqa: F401
     from ae_core.untrusted.warm import load_kernels
 
+    import_module(f"ae_core.jobs.{_MODULES.get(job, job)}")
     load_kernels()
     # a kernel that was not thought of is compiled in memory: there is no file that could be written any more
     caching.FunctionCache.save_overload = lambda *_: None

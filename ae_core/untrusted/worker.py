@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, NoReturn, cast
 
-from ae_core.errors import LatentlakeError
+from ae_core.errors import LatentlakeError, LimitReached
 from ae_core.lean import leave_out_unused
 from ae_core.untrusted.caps import Caps
 from ae_core.untrusted.channel import FAILED, HEAD, NEWS, READY, RESULT, TABLE, Channel, Gone
@@ -95,6 +95,19 @@ def _plain(result: object) -> Any:
     return asdict(cast("Any", result))
 
 
+def _check_rows(store: StoreProxy, caps: Caps, where: Any = None, snapshot: int | None = None) -> None:
+    """Pass when no partition that is about to be decoded is beyond its cap; what else is wrong the job itself tells."""
+    from ae_core.dataset import open_archive
+
+    try:
+        for partition in open_archive(store.url, snapshot=snapshot, store=store).partitions(where):
+            caps.check("rows", partition.rows, partition.id)
+    except LimitReached:
+        raise
+    except LatentlakeError:
+        return
+
+
 def _ls(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
     from ae_core.jobs.listing import list_archive
 
@@ -116,12 +129,15 @@ def _log(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> A
 def _verify(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
     from ae_core.jobs.verify import verify
 
+    if arguments["deep"]:
+        _check_rows(store, caps)
     return _plain(verify(store.url, store=store, progress=_told(channel), **arguments))
 
 
 def _audit(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
     from ae_core.jobs.audit import audit
 
+    _check_rows(store, caps, arguments["where"], arguments["snapshot"])
     return _plain(audit(store.url, store=store, progress=_told(channel), **arguments))
 
 

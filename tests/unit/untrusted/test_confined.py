@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ae_core.errors import LimitReached
 from ae_core.jobs import decode, listing, verify
 from ae_core.untrusted import guard, jobs
+from ae_core.untrusted.caps import Caps
 from tests.faults.command import ROOT
 from tests.hostile.golden_parts import golden, write_archive
 
@@ -92,6 +94,14 @@ def test_an_honest_archive_reads_the_same_from_a_worker(archive, tmp_path):
         assert (tmp_path / "untrusted" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
     assert jobs.list_archive(archive) == listing.list_archive(archive)
     assert jobs.verify(archive, deep=True, threads=1) == verify.verify(archive, deep=True, threads=1)
+
+
+def test_caps_hold_for_every_job_that_decodes(archive):
+    caps = Caps(rows=1000)
+    with pytest.raises(LimitReached, match="1500 rows, the cap is 1000"):
+        jobs.audit(archive, caps=caps)
+    with pytest.raises(LimitReached, match="1500 rows, the cap is 1000"):
+        jobs.verify(archive, deep=True, caps=caps)
 
 
 def test_the_caller_s_mistakes_are_told_as_such(archive, tmp_path):

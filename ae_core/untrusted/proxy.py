@@ -87,8 +87,16 @@ class StoreProxy:
         """Refused: a worker reads."""
         self._refuse()
 
+    def delete(self, name: str) -> None:
+        """Refused: a worker reads."""
+        self._refuse()
+
     def probe(self) -> None:
         """Refused: a worker reads."""
+        self._refuse()
+
+    def clock(self) -> float:
+        """Refused: a store's clock is told by writing to it."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -11,7 +11,7 @@ import typer
 
 from ae_core.errors import LatentlakeError
 from ae_core.lean import leave_out_unused
-from flows.cli import read_commands, write_commands
+from flows.cli import doctor_command, read_commands, write_commands
 from flows.cli.console import fail, say
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
@@ -54,6 +54,7 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("doctor")(doctor_command.doctor)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -101,5 +102,5 @@ def _explain(error: Exception) -> int:
 def main() -> None:
     """Entry point of the installed command."""
     if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
-        leave_out_unused()
+        leave_out_unused(sys.argv[2:])
     sys.exit(run())

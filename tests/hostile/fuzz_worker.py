@@ -22,7 +22,7 @@ def main(first: int, end: int | None = None, step: int = 1) -> None:
     """Run the cases of the seeds `range(first, end, step)`; of `first` alone without an end."""
     from ae_core.lean import leave_out_unused
 
-    leave_out_unused()
+    leave_out_unused(())
     from ae_core.untrusted.warm import load_kernels
     from tests.hostile.cases import run_case
     from tests.hostile.golden_parts import NAMES, golden

@@ -46,7 +46,13 @@ class MemoryStore:
 
     put_new = create
 
+    def delete(self, name: str) -> None:
+        raise NotImplementedError
+
     def probe(self) -> None:
+        raise NotImplementedError
+
+    def clock(self) -> float:
         raise NotImplementedError
 
     def _there(self, name: str) -> bytes:

@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": results.VerifyResult,
     "audit": results.AuditResult,
     "log": results.Log,
+    "doctor": results.DoctorReport,
 }
 
 

@@ -19,7 +19,7 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
-from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
+from ae_core.errors import Corrupt, LatentlakeError, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
 from ae_core.records import TableInfo, select_manifests, select_partitions, table_info, training_reports, with_metadata
 from ae_core.report.certificate import Certificate
@@ -30,12 +30,15 @@ Layer = Literal["bounded", "preview"]
 LOCKSTEP_CELLS = 1 << 23  # of the blocks that one thread decodes at once: what a thread holds stays bounded
 
 
-def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | None = None) -> Archive:
+def open_archive(
+    url: str, *, snapshot: int | None = None, expect_head: str | None = None, store: Store | None = None
+) -> Archive:
     """The archive at `url` as of commit `snapshot` (the newest if None).
 
     Parameters
     ----------
     expect_head : SHA-256 that the snapshot's commit must have.
+    store : where the archive's bytes come from, if not from `url`.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | No
     >>> archive = open_archive("flights.archive")  # doctest: +SKIP
     >>> archive.scan(where={"month": 3}, columns=["dep_delay"]).to_table()  # doctest: +SKIP
     """
-    return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head))
+    return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head, store=store))
 
 
 def preview_names(codec: pipeline.Codec) -> tuple[str, ...]:
@@ -347,7 +350,7 @@ def decoded(tasks: Iterable[BlockTask], *, threads: int) -> Iterator[pa.Table]:
     Corrupt
         When stored bytes are missing, changed or malformed.
     """
-    for tables in ordered_map(_decode_together, _batches(tasks, thread_count(threads)), threads=threads):
+    for tables in ordered_map(_decode_or_refuse, _batches(tasks, thread_count(threads)), threads=threads):
         yield from tables
 
 
@@ -367,10 +370,24 @@ def _batches(tasks: Iterable[BlockTask], threads: int) -> Iterator[tuple[BlockTa
             yield tuple(batch)
 
 
+def _decode_or_refuse(tasks: Sequence[BlockTask]) -> list[pa.Table]:
+    """`_decode_together`; whatever bytes with a right digest make it stumble over is damage, and says where."""
+    try:
+        return _decode_together(tasks)
+    except (LatentlakeError, MemoryError):
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        blocks = ", ".join(f"{task.block} of {task.manifest.partition}" for task in tasks)
+        kind = type(error).__name__
+        raise Corrupt(f"block {blocks}: cannot be decoded ({kind}: {error}): verify the archive") from error
+
+
 def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
     """The tables of tasks of one kind."""
     first = tasks[0]
     codec, names = first.archive.codec(first.manifest), first.schema.names
+    if not set(names) <= set(codec.plan.schema.names):
+        raise Corrupt(f"{first.manifest.partition}: its model is of other columns than its table record")
     if first.layer == "preview":
         latents = [pipeline.StoredBlock(_latents(task), b"", task.rows) for task in tasks]
         tables = pipeline.preview_blocks(codec, latents, names)

@@ -68,6 +68,10 @@ class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
 
 
+class LimitReached(UsageError):
+    """What a stranger's archive asks for is beyond a cap, or its decoding process was stopped by one."""
+
+
 class StoreDenied(UsageError):
     """The store knows no such credentials, or they may not do this; the message says whose they were."""
 

@@ -43,6 +43,7 @@ _NANOSECONDS = {
     "h": 3600 * 10**9,
     "d": 86400 * 10**9,
 }
+_FRACTION = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
 _TIMED = re.compile(r"\s*([0-9.eE+-]+)\s*(ns|us|ms|s|min|h|d)\s*")
 
 
@@ -219,7 +220,7 @@ class ResolvedPolicy:
         try:
             bounds = {
                 name: Bound(
-                    entry["kind"], None if entry["value"] is None else Fraction(entry["value"]), entry["sensitive"]
+                    entry["kind"], None if entry["value"] is None else read_fraction(entry["value"]), entry["sensitive"]
                 )
                 for name, entry in record["columns"].items()
             }
@@ -230,6 +231,16 @@ class ResolvedPolicy:
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             pass
         raise PolicyError("the policy record is malformed: restore it from the archive's log")
+
+
+def read_fraction(text: str) -> Fraction:
+    """The fraction that `str` of one wrote; raises ValueError for any other text.
+
+    `Fraction` itself takes 1e999999999 too, and works on it for hours.
+    """
+    if not _FRACTION.fullmatch(text):
+        raise ValueError(f"not a fraction: {text[:40]!r}")
+    return Fraction(text)
 
 
 def load_policy(source: str | Path) -> Policy:

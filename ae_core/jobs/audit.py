@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.store import Store
 from ae_core.columns import check_block
 from ae_core.dataset import Partition, open_archive
 from ae_core.errors import LakeError, LatentlakeError, OutputExists
@@ -42,6 +43,7 @@ def audit(
     snapshot: int | None = None,
     threads: int = 0,
     progress: Progress = silent,
+    store: Store | None = None,
 ) -> AuditResult:
     """Decode the chosen partitions and prove the losses that their certificates state.
 
@@ -57,7 +59,7 @@ def audit(
     """
     if html is not None and Path(html).exists():
         raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
-    source = open_archive(archive, snapshot=snapshot, expect_head=expect_head)
+    source = open_archive(archive, snapshot=snapshot, expect_head=expect_head, store=store)
     partitions = source.partitions(where)
     originals = {} if lake is None else _originals(lake, partitions)
     audited = []

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
+from ae_core.lean import leave_out_unused
 from flows.cli import (
     care_commands,
     doctor_command,
@@ -19,7 +20,6 @@ from flows.cli import (
     write_commands,
 )
 from flows.cli.console import fail, say
-from flows.cli.lean import leave_out_unused
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
 
@@ -103,6 +103,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()  # whoever read our output has gone: nothing is left to say
         return 0
+    if isinstance(error, MemoryError):
+        fail("out of memory: --threads 1 needs least; a stranger's archive belongs under --untrusted")
+        return 2
     if isinstance(error, OSError):
         fail(str(error))
         return 2

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, write_commands
+from flows.cli import read_commands, team_commands, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +54,8 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("status")(team_commands.status)
+app.command("deploy")(team_commands.deploy)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -173,6 +173,10 @@ def audit(
         str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
     ] = None,
     where: options.Where = None,
+    sample: Annotated[
+        float,
+        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
+    ] = 1.0,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -191,6 +195,7 @@ def audit(
             html=html,
             expect_head=expect_head,
             where=where,
+            sample=sample,
             snapshot=snapshot,
             threads=threads,
             progress=progress,

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import httpx
 from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from ae_core.errors import ArchiveBusy
 from ae_core.jobs.choice import Order
 from ae_core.jobs.request import CompressRequest
+from ae_core.jobs.results import CompressResult
 from flows.audit import AuditRequest, audit_archive
 from flows.compress import run_compress
 from flows.decode import DecodeRequest, decode_partitions
+
+OUTAGE_TRIES = 8
+OUTAGE_PAUSE = 15.0
+"""Seconds between two tries while the Prefect server does not answer."""
 
 Archive = Annotated[str, Field(description="path or URL of an archive", min_length=1, max_length=4096)]
 Where = Annotated[list[str], Field(description="only these partitions: month=3, month>=3; all of them must hold")]
@@ -42,11 +50,22 @@ def nightly_compress(
         max_hours=max_hours,
     )
     try:
-        result = run_compress(request)
+        result = _through_outages(run_compress, request)
     except ArchiveBusy as busy:
         return Completed(name="Skipped", message=str(busy))
     done = sum(row.action == "compressed" for row in result.partitions)
     return Completed(message=f"{done} partitions compressed, {result.left} left for later")
+
+
+@retry(
+    retry=retry_if_exception_type(httpx.TransportError),
+    wait=wait_fixed(OUTAGE_PAUSE),
+    stop=stop_after_attempt(OUTAGE_TRIES),
+    reraise=True,
+)
+def _through_outages(run: Callable[[CompressRequest], CompressResult], request: CompressRequest) -> CompressResult:
+    """Begin again where the Prefect server was gone for a while: what is committed is not done twice."""
+    return run(request)
 
 
 @flow(name="decode")

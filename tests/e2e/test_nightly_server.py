@@ -161,7 +161,7 @@ def test_schedules_run_and_what_is_gone_from_the_file_is_removed(stack, team):
 def test_killed_workers_and_a_restarted_server_harm_nothing(stack, team):
     """A worker dies in the middle of a run, the next run goes on; the server restarts during that one."""
     for day in range(10, 30):
-        team.write(f"2020-02-{day}", rows=4000)
+        team.write(f"2020-02-{day}")
     team.deploy()
     slow = {"LATENTLAKE_BATCH_PARTITIONS": "1", "LATENTLAKE_WORKERS": "1"}
     worker = stack.start_worker(**slow)

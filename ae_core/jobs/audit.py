@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -40,6 +41,7 @@ def audit(
     html: str | None = None,
     expect_head: str | None = None,
     where: Where = None,
+    sample: float = 1.0,
     snapshot: int | None = None,
     threads: int = 0,
     progress: Progress = silent,
@@ -48,7 +50,8 @@ def audit(
     """Decode the chosen partitions and prove the losses that their certificates state.
 
     Without `lake` the digest of what is decoded has to be the recorded one: decoding is bit-exact, so equal digests
-    re-prove the recorded losses. With `lake` every cell is measured against its original.
+    re-prove the recorded losses. With `lake` every cell is measured against its original. Of a `sample` below 1 only
+    that share of the partitions is audited, at least one, picked anew each time: in time every one has its turn.
 
     Raises
     ------
@@ -61,6 +64,9 @@ def audit(
         raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
     source = open_archive(archive, snapshot=snapshot, expect_head=expect_head, store=store)
     partitions = source.partitions(where)
+    if sample < 1 and partitions:
+        picked = set(random.sample(range(len(partitions)), max(1, round(sample * len(partitions)))))
+        partitions = tuple(partition for place, partition in enumerate(partitions) if place in picked)
     originals = {} if lake is None else _originals(lake, partitions)
     audited = []
     for done, partition in enumerate(partitions):
@@ -69,7 +75,7 @@ def audit(
     progress("audit", len(partitions), len(partitions))
     if html is not None:
         details = {one.certificate.partition: one.detail for one in audited if one.detail is not None}
-        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where)
+        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where and sample == 1)
     summary = summarise([one.certificate for one in audited], {}).columns if audited else ()
     return AuditResult(
         archive=source.url,

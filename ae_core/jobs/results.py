@@ -474,3 +474,27 @@ class UpgradeResult:
     optional: tuple[str, ...]
     reader: str
     commit: int | None
+
+
+@dataclass(frozen=True)
+class LakeStatus:
+    """How a lake stands: sizes in bytes, `seconds` spent on encoding, money by the prices that were given.
+
+    `pending` partitions are due for the next run, `waiting` are too young, `set_aside` failed three times.
+    `saved_a_month` is what the archived partitions cost less than their originals, once these are expired.
+    """
+
+    lake: str
+    archive: str
+    archived: int
+    source_bytes: int
+    archive_bytes: int
+    pending: int
+    pending_bytes: int
+    waiting: int
+    set_aside: int
+    seconds: float
+    saved_a_month: float
+    spent: float
+    next_run: str | None
+    problems: tuple[str, ...]

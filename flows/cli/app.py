@@ -16,6 +16,7 @@ from flows.cli import (
     doctor_command,
     read_commands,
     retire_commands,
+    team_commands,
     upgrade_command,
     write_commands,
 )
@@ -69,6 +70,8 @@ app.command("fade")(retire_commands.fade)
 app.command("expire")(retire_commands.expire)
 app.command("doctor")(doctor_command.doctor)
 app.command("upgrade")(upgrade_command.upgrade)
+app.command("status")(team_commands.status)
+app.command("deploy")(team_commands.deploy)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

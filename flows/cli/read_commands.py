@@ -269,6 +269,10 @@ def audit(
         str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
     ] = None,
     where: options.Where = None,
+    sample: Annotated[
+        float,
+        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
+    ] = 1.0,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
@@ -295,11 +299,13 @@ def audit(
         if caps:
             from ae_core.untrusted import jobs
 
+            if sample != 1.0:
+                raise UsageError("--untrusted audits every partition: leave out --sample")
             result = jobs.audit(archive, caps=caps, notice=note, **chosen)
         else:
             from ae_core.jobs.audit import audit as audit_archive
 
-            result = audit_archive(archive, lake=lake, html=html, **chosen)
+            result = audit_archive(archive, lake=lake, html=html, sample=sample, **chosen)
     if json:
         print_json(result)
     else:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, commit_bytes, marker_bytes, read_commit
-from ae_core.archive.log import Archive, commits_after, open_archive, read_state
+from ae_core.archive.level import Level, newest
+from ae_core.archive.log import Archive, commits_after, level_of, open_archive, read_state
 from ae_core.archive.names import MARKER, checkpoint_name, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.state import MAX_CHECKPOINT, State, checkpoint_bytes
@@ -62,7 +63,7 @@ def create_archive(url: str, *, writer: str, store: Store | None = None) -> Arch
     store.probe()
     if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
         raise OutputExists(f"{store.url} is not empty; an archive needs a place of its own")
-    marker = marker_bytes(Marker(new_uid(), writer))
+    marker = marker_bytes(Marker(new_uid(), writer, newest()))
     try:
         store.create(MARKER, marker)
     except (NameTaken, OutcomeUnknown):
@@ -84,6 +85,7 @@ def append(
     since: int,
     writer: str,
     note: str = "",
+    level: Level | None = None,
     tries: int = TRIES,
     deadline: float = DEADLINE,
     pause: Callable[[float], None] = time.sleep,
@@ -99,11 +101,15 @@ def append(
     since
         Head of the log before the first upload: a later commit that touches the same partitions, or condemns
         something that the proposal relies on, makes this one give up.
+    level
+        What the archive is raised to; what it has, if None.
     deadline
         Seconds to wait for the outcome of one commit object.
 
     Raises
     ------
+    UnsupportedFormat
+        If the archive has a feature that this release does not know how to keep right.
     CommitConflict
         If another writer's commit stands against this one; nothing was changed.
     DataWouldBeLost
@@ -122,10 +128,12 @@ def append(
         done = state.done(op_key)
         if done is not None:
             return _committed(archive, done, uid)
+        kept = level_of(archive, state)
+        kept.check_writable(archive.store.url)
         proposal = build(state)
         refuse_conflict(proposal, archive, state, since)
         commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
-        data = commit_bytes(with_checkpoint(commit, state, checkpoint))
+        data = commit_bytes(with_checkpoint(replace(commit, level=level or kept), state, checkpoint))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, read_commit, read_marker
+from ae_core.archive.level import Level
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
 from ae_core.archive.state import Logged, State, advance, read_checkpoint
 from ae_core.archive.store import Store, open_store
@@ -31,6 +32,11 @@ class Archive:
     store: Store
     marker: Marker
     marker_sha256: str
+
+
+def level_of(archive: Archive, state: State) -> Level:
+    """What it takes to read the archive in that state, and to write to it."""
+    return state.level or archive.marker.level
 
 
 def open_archive(url: str, *, store: Store | None = None) -> Archive:

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from ae_core.archive.fields import Fields, as_number, as_text, canonical_json, parse_json
 from ae_core.archive.format import (
-    FORMAT,
     Commit,
     ObjectRef,
     SharedRef,
-    check_understood,
     object_dict,
     read_object,
     read_shared,
     shared_dict,
 )
+from ae_core.archive.level import LEAST, Level, read_level
 from ae_core.archive.names import checked, checkpoint_number, is_sha256
 from ae_core.archive.originals import OnlyCopy, only_copy_dict, read_only_copy
 from ae_core.errors import Corrupt
@@ -44,7 +43,7 @@ class Logged:
 
 @dataclass(frozen=True)
 class State:
-    """What the log says up to commit `head` (-1: nothing yet), whose file has the SHA-256 `sha256`.
+    """What the log says up to commit `head` (-1: nothing yet), whose file has the SHA-256 `sha256` and states `level`.
 
     `partitions` are the manifests and `changed` the numbers of the commits that named them; `shared` are the shared
     objects by SHA-256 in the order in which they came; `condemned` the names that are dead for good; `only_copies` the
@@ -57,6 +56,7 @@ class State:
 
     head: int = -1
     sha256: str = ""
+    level: Level | None = None
     partitions: Mapping[str, ObjectRef] = field(default_factory=dict)
     changed: Mapping[str, int] = field(default_factory=dict)
     shared: Mapping[str, SharedRef] = field(default_factory=dict)
@@ -110,6 +110,7 @@ def advance(state: State, commits: Iterable[Logged]) -> State:
         state,
         head=new[-1].commit.number,
         sha256=new[-1].sha256,
+        level=new[-1].commit.level,
         partitions=partitions,
         changed=changed,
         shared={sha: ref for sha, ref in shared.items() if condemned.isdisjoint(ref.names)},
@@ -146,7 +147,6 @@ def checkpoint_bytes(state: State, archive: str) -> bytes:
             "archive": archive,
             "bytes": state.bytes,
             "condemned": sorted(state.condemned),
-            "format": FORMAT,
             "number": state.head,
             "only_copies": [only_copy_dict(held) for held in state.only_copies.values()],
             "operations": [[key, number] for key, number in state.operations.items()],
@@ -155,9 +155,9 @@ def checkpoint_bytes(state: State, archive: str) -> bytes:
                 for partition, ref in sorted(state.partitions.items())
             ],
             "reports": [[number, object_dict(ref)] for number, ref in state.reports],
-            "requires": [],
             "sha256": state.sha256,
             "shared": [shared_dict(ref) for ref in state.shared.values()],
+            **(state.level or LEAST).to_json(),
         }
     )
 
@@ -171,7 +171,7 @@ def read_checkpoint(data: bytes, ref: ObjectRef, archive: str) -> State:
         If it is malformed, is about another archive, or needs a newer release.
     """
     fields = Fields(parse_json(data, ref.name), ref.name)
-    check_understood(fields)
+    level = read_level(fields)
     number = fields.number("number")
     if fields.text("archive") != archive or number != checkpoint_number(ref.name):
         raise Corrupt(f"{ref.name}: is about commit {number} of archive {fields.text('archive')}")
@@ -180,6 +180,7 @@ def read_checkpoint(data: bytes, ref: ObjectRef, archive: str) -> State:
     return State(
         head=number,
         sha256=fields.sha256("sha256"),
+        level=level,
         partitions={partition: manifest for partition, manifest, _ in rows},
         changed={partition: changed for partition, _, changed in rows},
         shared={one.sha256: one for one in shared},

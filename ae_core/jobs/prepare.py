@@ -34,7 +34,8 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there; `note` is the caller's, for the commits of the run.
+    when it was there. `format` is the archive's, which its manifests keep; `note` is the caller's, for the commits of
+    the run.
     """
 
     archive: str
@@ -44,6 +45,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    format: int
     note: str = ""
 
 
@@ -93,7 +95,7 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
     held = group.held
     assert held is not None
     if held.ref is not None:
-        return _prepared(request, held.ref.sha256, target.number, use, None)
+        return _prepared(request, target, held.ref.sha256, target.number, use, None)
     archive, state = target.archive, target.state
     table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
     for twin in table.twins:
@@ -102,11 +104,14 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
     proposal = Proposal(shared=(table,))
     note = noted("policy", request.note)
     done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note=note)
-    return _prepared(request, table.sha256, done.number, use, done.number)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
 
 
-def _prepared(request: CompressRequest, table: str, since: int, use: ModelUse, commit: int | None) -> Prepared:
-    return Prepared(request.archive, table, use.digest, since, use, commit, request.page_data, request.note)
+def _prepared(
+    request: CompressRequest, target: Snapshot, table: str, since: int, use: ModelUse, commit: int | None
+) -> Prepared:
+    given = request.page_data, target.level.format, request.note
+    return Prepared(request.archive, table, use.digest, since, use, commit, *given)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def _commit(
         note=noted("model", request.note),
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return _prepared(request, table.sha256, done.number, use, done.number)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
 
 
 def _compact(value: Any) -> Any:

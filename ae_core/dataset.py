@@ -17,6 +17,7 @@ import pyarrow as pa
 from ae_core import pipeline
 from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
@@ -70,6 +71,11 @@ class Archive:
     def url(self) -> str:
         """Where the archive is."""
         return self._snapshot.archive.store.url
+
+    @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._snapshot.archive.store
 
     @property
     def uid(self) -> str:
@@ -205,6 +211,16 @@ class Partition:
     def bounds(self) -> dict[str, Bound]:
         """What each column may have lost."""
         return dict(self.table.policy.bounds)
+
+    @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._archive.store
+
+    @property
+    def fullest(self) -> Layer:
+        """What a read can get at most: "preview" where the partition has faded to its latents."""
+        return "preview" if self.manifest.layer("residuals") is None else "bounded"
 
     @property
     def schema(self) -> pa.Schema:

@@ -20,7 +20,16 @@ from ae_core.archive.log import Archive, Logged, State, level_of, open_archive, 
 from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
-from ae_core.errors import CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
+from ae_core.errors import (
+    CommitConflict,
+    CommitUnknown,
+    DataWouldBeLost,
+    NotCommitted,
+    OutputExists,
+    StoreDenied,
+    StoreUnreachable,
+    StoreUnsafe,
+)
 
 TRIES = 60
 DEADLINE = 120.0
@@ -52,12 +61,17 @@ def create_archive(url: str, *, writer: str, store: Store | None = None) -> Arch
     store.probe()
     if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
         raise OutputExists(f"{store.url} is not empty; an archive needs a place of its own")
+    marker = marker_bytes(Marker(new_uid(), writer, newest()))
     try:
-        store.create(MARKER, marker_bytes(Marker(new_uid(), writer, newest())))
-    except NameTaken:
-        raise OutputExists(f"{store.url}: another process has just made an archive there; run again") from None
-    except OutcomeUnknown:
-        raise CommitUnknown(f"{store.url}: the store gave no answer while the archive was made; run again") from None
+        store.create(MARKER, marker)
+    except (NameTaken, OutcomeUnknown):
+        found = store.read(MARKER, MAX_COMMIT)  # our own, if only the answer was lost
+        if found is None:
+            raise CommitUnknown(
+                f"{store.url}: the store gave no answer while the archive was made; run again"
+            ) from None
+        if found != marker:
+            raise OutputExists(f"{store.url}: another process has just made an archive there; run again") from None
     return open_archive(url, store=store)
 
 
@@ -96,6 +110,8 @@ def append(
         If the archive has a feature that this release does not know how to keep right.
     CommitConflict
         If another writer's commit stands against this one; nothing was changed.
+    DataWouldBeLost
+        If the only copy of a partition would be changed or removed without that being accepted.
     NotCommitted
         If the race was lost `tries` times, or the commit is too large.
     CommitUnknown
@@ -133,15 +149,35 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
     Raises
     ------
     CommitConflict
+    DataWouldBeLost
+        If it changes or removes a partition whose originals are going or gone, and does not say that this is accepted.
     """
-    mine = {change.partition for change in proposal.changes}
+    _refuse_changed(proposal, state, since)
+    _refuse_condemned(proposal, state)
+    _refuse_only_copy(proposal, state)
+    _refuse_stale(proposal, state)
+
+
+def _refuse_changed(proposal: Proposal, state: State, since: int) -> None:
+    """A partition of ours that another commit changed, or recorded an intent or its end for, since we looked."""
+    mine = _concerned(proposal)
     for logged in state.commits[since + 1 :]:
-        both = sorted(mine & {change.partition for change in logged.commit.changes})
+        both = sorted(mine & _concerned(logged.commit))
         if both:
             raise CommitConflict(
                 f"partition {both[0]} was changed by commit {logged.commit.number} meanwhile; "
                 "nothing was changed, run again"
             )
+
+
+def _concerned(commit: Proposal | Commit) -> set[str]:
+    """The partitions that a commit says anything about."""
+    changed = {change.partition for change in commit.changes}
+    return changed | {i.partition for i in commit.intents} | {e.partition for e in commit.expired}
+
+
+def _refuse_condemned(proposal: Proposal, state: State) -> None:
+    """What the proposal relies on and gc has given up: such a name is dead for good."""
     held = state.shared.keys() | {ref.sha256 for ref in proposal.shared}
     dead = state.condemned & (proposal.names | {name for ref in proposal.shared for name in ref.names})
     if dead or not proposal.needs <= held:
@@ -149,6 +185,30 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
         raise CommitConflict(
             f"{lost}, which this commit relies on, was given up meanwhile; nothing was changed, run again"
         )
+
+
+def _refuse_only_copy(proposal: Proposal, state: State) -> None:
+    """The last copy of a partition is never changed or removed unless its owner said so."""
+    only = sorted({change.partition for change in proposal.changes} & state.only_copies.keys())
+    if only and not proposal.only_copy:
+        raise DataWouldBeLost(
+            f"partition {only[0]} is the only copy: commit {state.only_copies[only[0]].number} recorded that its "
+            "originals are deleted; nothing was changed (to remove it for good: latentlake drop --only-copy-accepted)"
+        )
+
+
+def _refuse_stale(proposal: Proposal, state: State) -> None:
+    """An intent for another manifest than the head's; the end of an intent that is not open."""
+    for intent in proposal.intents:
+        serves = state.partitions.get(intent.partition)
+        if serves is None or serves.sha256 != intent.manifest or intent.partition in state.only_copies:
+            raise CommitConflict(
+                f"partition {intent.partition} is not what was verified; nothing was changed, run again"
+            )
+    for expired in proposal.expired:
+        held = state.only_copies.get(expired.partition)
+        if held is None or not held.open or held.number != expired.intent:
+            raise CommitConflict(f"partition {expired.partition} has no open intent {expired.intent}; run again")
 
 
 def _commit(
@@ -166,7 +226,11 @@ def _commit(
         shared=tuple(ref for ref in proposal.shared if state.shared.get(ref.sha256) != ref),
         report=proposal.report,
         condemned=proposal.condemned,
+        intents=proposal.intents,
+        expired=proposal.expired,
         note=note,
+        reason=proposal.reason,
+        only_copy=proposal.only_copy,
     )
 
 
@@ -177,15 +241,22 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
     lost answer, and a store that lets one writer overwrite another.
     """
     end = time.monotonic() + deadline
+    unknown = f"{store.url}: whether {name} landed is unknown; run again (operation {op_key})"
     attempt = 0
     while True:
         created = False
+        found = None
         try:
-            store.create(name, data)
-            created = True
-        except (NameTaken, OutcomeUnknown):
+            with contextlib.suppress(NameTaken, OutcomeUnknown):
+                store.create(name, data)
+                created = True
+            found = store.read(name, MAX_COMMIT)
+        except StoreUnreachable:
             pass
-        found = store.read(name, MAX_COMMIT)
+        except (StoreUnsafe, StoreDenied) as error:
+            if attempt == 0 and not created:
+                raise  # the first request was refused, so nothing is under way
+            raise CommitUnknown(f"{unknown}: {error}") from None
         if found == data:
             return True
         if found is not None and not created:
@@ -193,7 +264,7 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
         if found is not None:
             raise StoreUnsafe(f"{store.url}: {name} was overwritten by another writer; run latentlake doctor there")
         if time.monotonic() > end:
-            raise CommitUnknown(f"{store.url}: whether {name} landed is unknown; run again (operation {op_key})")
+            raise CommitUnknown(unknown)
         _back_off(attempt, pause)
         attempt += 1
 

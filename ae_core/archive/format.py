@@ -15,6 +15,7 @@ from typing import Any
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
 from ae_core.archive.level import FORMAT, LEAST, Level, read_level
 from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
+from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
 from ae_core.errors import Corrupt
 
 
@@ -64,8 +65,9 @@ class Change:
 class Commit:
     """One step of the log.
 
-    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO)
-    and `note` are information only: nothing is decided by them.
+    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO),
+    `note` and `reason` are information only: nothing is decided by them. `only_copy` says that the owner accepted
+    that partitions whose originals are going or gone were changed or removed.
     """
 
     number: int
@@ -78,7 +80,11 @@ class Commit:
     shared: tuple[SharedRef, ...] = ()
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    expired: tuple[Expired, ...] = ()
     note: str = ""
+    reason: str = ""
+    only_copy: bool = False
     level: Level = LEAST
 
 
@@ -192,7 +198,11 @@ def commit_bytes(commit: Commit) -> bytes:
     optional: dict[str, object] = {
         "changes": [change_dict(change) for change in commit.changes],
         "condemned": list(commit.condemned),
+        "expired": [expired_dict(expired) for expired in commit.expired],
+        "intents": [intent_dict(intent) for intent in commit.intents],
         "note": commit.note,
+        "only_copy": commit.only_copy,
+        "reason": commit.reason,
         "report": object_dict(commit.report) if commit.report else None,
         "shared": [shared_dict(ref) for ref in commit.shared],
     }
@@ -231,7 +241,11 @@ def read_commit(data: bytes, where: str) -> Commit:
         shared=fields.items("shared", read_shared),
         report=read_object(fields.values["report"], f"{where}: report") if fields.has("report") else None,
         condemned=tuple(checked(name) for name in fields.items("condemned", as_text)),
+        intents=fields.items("intents", read_intent),
+        expired=fields.items("expired", read_expired),
         note=fields.text("note") if fields.has("note") else "",
+        reason=fields.text("reason") if fields.has("reason") else "",
+        only_copy=fields.values.get("only_copy") is True,
         level=level,
     )
 

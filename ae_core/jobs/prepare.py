@@ -90,9 +90,19 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 
 def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
-    assert group.held is not None
-    ref, own = group.held.ref, target.level.format
-    return Prepared(request.archive, ref.sha256, use.digest, target.number, use, None, request.page_data, own)
+    held = group.held
+    assert held is not None
+    own = target.level.format
+    if held.ref is not None:
+        return Prepared(request.archive, held.ref.sha256, use.digest, target.number, use, None, request.page_data, own)
+    archive, state = target.archive, target.state
+    table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
+    for twin in table.twins:
+        check_stored(archive.store, twin)
+    key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())
+    proposal = Proposal(shared=(table,))
+    done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note="policy")
+    return Prepared(request.archive, table.sha256, use.digest, done.number, use, done.number, request.page_data, own)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip", "wait"]
+    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
     reason: str
     rows: int
     source_bytes: int
@@ -101,7 +101,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed", "waiting"]
+    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting"]
     reason: str
     rows: int = 0
     source_bytes: int = 0
@@ -336,6 +336,37 @@ class Log:
 
     archive: str
     commits: tuple[LoggedCommit, ...]
+
+
+@dataclass(frozen=True)
+class DoctorCheck:
+    """One property of a store; `needed` for committing to it at all."""
+
+    name: str
+    needed: bool
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What a store was found to give. `safe`: an archive may be committed to it.
+
+    `conditional_delete`: originals in it may be expired. `clock_skew`: seconds that its clock is ahead of this
+    machine's; None where it could not be read. `identity` says whose credentials were used and never gives them away.
+    """
+
+    url: str
+    protocol: str
+    endpoint: str | None
+    profile: str | None
+    identity: str
+    safe: bool
+    conditional_delete: bool
+    clock_skew: float | None
+    checks: tuple[DoctorCheck, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, upgrade_command, write_commands
+from flows.cli import doctor_command, read_commands, retire_commands, upgrade_command, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +54,11 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("gc")(retire_commands.gc)
+app.command("drop")(retire_commands.drop)
+app.command("fade")(retire_commands.fade)
+app.command("expire")(retire_commands.expire)
+app.command("doctor")(doctor_command.doctor)
 app.command("upgrade")(upgrade_command.upgrade)
 
 
@@ -99,5 +104,5 @@ def _explain(error: Exception) -> int:
 def main() -> None:
     """Entry point of the installed command."""
     if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
-        leave_out_unused()
+        leave_out_unused(sys.argv[2:])
     sys.exit(run())

@@ -236,6 +236,12 @@ def file_sha256(partition: LakePartition, file: SourceFile) -> str:
     return digest.hexdigest()
 
 
+def file_paths(partition: LakePartition) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    """The store of a partition, and its files' paths there in their order."""
+    fs, root = _open_lake(partition.lake)
+    return fs, [_file_path(fs, root, partition, file) for file in partition.files]
+
+
 def footers(partition: LakePartition) -> tuple[pq.FileMetaData, ...]:
     """Parquet footers of the partition's files in their order: rows, row groups, statistics.
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
 
 from ae_core import pipeline
@@ -16,6 +17,7 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.certificates import read_certificate
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
+from ae_core.notebook import archive_html, partition_html
 from ae_core.policy import Bound
 from ae_core.records import TableInfo, select_manifests, table_info, training_reports, with_metadata
 from ae_core.report.certificate import Certificate
@@ -142,6 +144,46 @@ class Archive:
         pieces = [Archived.of(partition, layer, span, columns) for partition in self.partitions(where)]
         return Scan(pieces, columns=columns, threads=threads)
 
+    def latents(self, where: Where = None, *, threads: int = 0) -> pa.Table:
+        """The latents of the chosen partitions, a row for each row: `_partition`, `_row`, `_model`, then z_0, z_1, …
+
+        What z_0 means is the model's own affair: compare rows of one `_model` only. Partitions without latents are
+        left out.
+
+        Raises
+        ------
+        NoLatents
+            When none of them has latents.
+        UsageError
+            When no partition satisfies the conditions.
+        """
+        from ae_core.tables import latents_table  # built of partitions, as a scan is
+
+        return latents_table(self.partitions(where), threads=threads)
+
+    def reports(self, where: Where = None) -> pa.Table:
+        """The certificates of the chosen partitions, a row for each partition and column.
+
+        Raises
+        ------
+        UsageError
+            When no partition satisfies the conditions.
+        """
+        from ae_core.tables import reports_table
+
+        return reports_table(self.partitions(where))
+
+    def __repr__(self) -> str:
+        return f"Archive({self.url!r}, snapshot {self.snapshot}, {len(self._snapshot.partitions)} partitions)"
+
+    def _repr_html_(self) -> str:
+        return archive_html(self)
+
+    @property
+    def expired(self) -> frozenset[str]:
+        """Partitions whose originals are being deleted, or of which some are gone, by the archive's log."""
+        return frozenset(getattr(self._snapshot.state, "only_copies", {}))
+
     def codec(self, manifest: Manifest) -> pipeline.Codec:
         """The codec that a partition was encoded with; loaded once for all partitions that share it."""
         if manifest.model is None:
@@ -212,6 +254,25 @@ class Partition:
     def schema(self) -> pa.Schema:
         """The original Arrow schema with its metadata."""
         return self.table.schema
+
+    def __repr__(self) -> str:
+        return f"Partition({self.id!r}, {self.rows:,} rows)"
+
+    def _repr_html_(self) -> str:
+        return partition_html(self)
+
+    def latents(self) -> Iterator[np.ndarray]:
+        """The latents of each block, uint16 (rows, d).
+
+        Raises
+        ------
+        NoLatents
+            When the partition has none.
+        """
+        self._require("preview")
+        codec = self._archive.codec(self.manifest)
+        for block, rows in enumerate(self.manifest.block_rows):
+            yield pipeline.latents_of(codec, self._archive.payload(self.manifest, "latents", block), rows)
 
     def schema_of(self, columns: Sequence[str] | None = None, layer: Layer = "bounded") -> pa.Schema:
         """The schema that `blocks` yields; a preview may hold nulls anywhere, where it cannot tell the value.

@@ -29,9 +29,7 @@ class Archived:
     schema: pa.Schema
 
     @classmethod
-    def of(
-        cls, partition: Partition, layer: Layer, span: RowRange, columns: Sequence[str] | None = None
-    ) -> Archived:
+    def of(cls, partition: Partition, layer: Layer, span: RowRange, columns: Sequence[str] | None = None) -> Archived:
         """The rows `span` of a partition with the columns that the layer rebuilds, or those of `columns` that it has.
 
         Raises

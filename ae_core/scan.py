@@ -29,7 +29,7 @@ FIDELITY = "_fidelity"
 """Column that says of every row what its values are: original, bounded or preview."""
 _TRIES = 4  # pieces that a filter is tried on by itself before it is judged by what it saved
 
-Columns = Sequence[str] | Mapping[str, pc.Expression] | None
+Asked = Sequence[str] | Mapping[str, pc.Expression]
 
 
 class Scan(ds.FileSystemDataset):
@@ -63,11 +63,11 @@ class Scan(ds.FileSystemDataset):
         schema = pa.schema([self._full.field(name) for name in names], metadata=self._full.metadata)
         super().__init__(fragments, schema, form, filesystem=system)
 
-    def scanner(self, columns: Columns = None, filter: pc.Expression | None = None, **_: Any) -> ds.Scanner:  # noqa: A002
+    def scanner(self, columns: Asked | None = None, filter: pc.Expression | None = None, **_: Any) -> ds.Scanner:  # noqa: A002
         """A pyarrow scanner over the columns and rows asked for, to be read once."""
         return ds.Scanner.from_batches(self.to_reader(columns, filter))
 
-    def to_reader(self, columns: Columns = None, filter: pc.Expression | None = None) -> pa.RecordBatchReader:  # noqa: A002
+    def to_reader(self, columns: Asked | None = None, filter: pc.Expression | None = None) -> pa.RecordBatchReader:  # noqa: A002
         """A new stream over the rows, from the start.
 
         Raises
@@ -76,7 +76,7 @@ class Scan(ds.FileSystemDataset):
             When a column is not there.
         """
         wanted = filter if self._kept is None else self._kept if filter is None else self._kept & filter
-        asked: Columns = self.schema.names if columns is None else columns
+        asked: Asked = self.schema.names if columns is None else columns
         if not isinstance(asked, Mapping):
             for name in asked:
                 if name not in self.schema.names:
@@ -109,13 +109,13 @@ class Scan(ds.FileSystemDataset):
         """Not there either: another process opens the archive itself."""
         raise TypeError("a scan cannot be pickled: open the archive in the process that reads it")
 
-    def _needed(self, asked: Columns, wanted: pc.Expression | None) -> list[str]:
+    def _needed(self, asked: Asked, wanted: pc.Expression | None) -> list[str]:
         """Names of the columns that have to be there to answer."""
         names: set[str] = set()
         for part in asked.values() if isinstance(asked, Mapping) else ():
             names |= self._mentioned(part)
         if not isinstance(asked, Mapping):
-            names |= set(asked or ())
+            names |= set(asked)
         if wanted is not None:
             names |= self._mentioned(wanted)
         return [name for name in self.schema.names if name in names]
@@ -132,7 +132,7 @@ class Scan(ds.FileSystemDataset):
         return set(names)
 
     def _batches(
-        self, asked: Columns, wanted: pc.Expression | None, needed: Sequence[str], schema: pa.Schema
+        self, asked: Asked, wanted: pc.Expression | None, needed: Sequence[str], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         if wanted is None:
             pieces: Iterable[Piece] = self._pieces
@@ -281,9 +281,9 @@ def _guarantee(piece: Piece, full: pa.Schema) -> pc.Expression:
     return reduce(and_, facts, pc.scalar(True))
 
 
-def _projected(table: pa.Table, asked: Columns, wanted: pc.Expression | None) -> pa.Table:
+def _projected(table: pa.Table, asked: Asked, wanted: pc.Expression | None) -> pa.Table:
     if wanted is None and not isinstance(asked, Mapping):
-        return table.select(list(asked or ()))
+        return table.select(list(asked))
     return ds.dataset(table).scanner(columns=asked, filter=wanted, use_threads=False).to_table()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ae_core.errors import Corrupt
+from ae_core.report.notebook import certificate_html
 from ae_core.report.records import BoundRecord, ColumnLoss, Plain, TableLoss, pack, unpack
 from ae_core.report.rounding import figure
 
@@ -148,6 +149,9 @@ class Certificate:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    def _repr_html_(self) -> str:
+        return certificate_html(self.partition, self.rows, str(self.verdict()), [c.loss for c in self.columns])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is at its default is left out."""

@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from ae_core.dataset import BlockTask, decoded
-from ae_core.errors import UsageError
+from ae_core.errors import LatentlakeError, UsageError
 from ae_core.pieces import Archived, Live, Piece
 from ae_core.schemas import key_scalar, key_types, unify
 
@@ -48,6 +48,8 @@ class Scan(ds.FileSystemDataset):
         threads: int = 0,
         kept: pc.Expression | None = None,
     ) -> None:
+        self.failure: LatentlakeError | None = None
+        """What ended a stream: engines that read it say so in words of their own."""
         self._pieces = tuple(pieces)
         self._arguments: dict[str, Any] = {"columns": columns, "fidelity": fidelity, "threads": threads}
         self._threads = threads
@@ -138,8 +140,12 @@ class Scan(ds.FileSystemDataset):
             pieces: Iterable[Piece] = self._pieces
         else:
             pieces = [self._pieces[int(part.path)] for part in self.get_fragments(filter=wanted)]
-        for table in self._tables(pieces, needed, wanted):
-            yield from _projected(table, asked, wanted).cast(schema).to_batches()
+        try:
+            for table in self._tables(pieces, needed, wanted):
+                yield from _projected(table, asked, wanted).cast(schema).to_batches()
+        except LatentlakeError as error:
+            self.failure = error
+            raise
 
     def _tables(
         self, pieces: Iterable[Piece], needed: Sequence[str], wanted: pc.Expression | None

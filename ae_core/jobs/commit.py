@@ -71,7 +71,9 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
         if problem is None:
             good.append((staged, proof))
         else:
-            outcomes.append(PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows))
+            outcomes.append(
+                PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows, checks=proof.checks)
+            )
     if good:
         number = _append(prepared, [staged for staged, _ in good], [proof for _, proof in good])
         outcomes += [
@@ -85,8 +87,9 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
                 worst_ratio=staged.worst_ratio,
                 commit=number,
                 seconds=staged.seconds,
+                checks=proof.checks,
             )
-            for staged, _ in good
+            for staged, proof in good
         ]
     return outcomes
 
@@ -106,6 +109,7 @@ def prove_apart(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0
         proposal=_proposal(batch).to_json(),
         sources=tuple(staged.source for staged in batch),
         threads=threads,
+        checks=prepared.checks,
     )
     try:
         done = subprocess.run(

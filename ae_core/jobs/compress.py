@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ae_core.archive.reader import open_snapshot
-from ae_core.errors import LatentlakeError, PartialBatch
+from ae_core.errors import CheckFailed, LatentlakeError, PartialBatch
 from ae_core.jobs.commit import Batcher, commit_batch
 from ae_core.jobs.encode import Staged, encode_partition
 from ae_core.jobs.plan import Survey, nothing_to_do, order, survey, unchanged
@@ -52,7 +52,8 @@ class Run:
         Raises
         ------
         LatentlakeError
-            The one error that there was, when nothing landed; else `PartialBatch`, which says what did.
+            The one error that there was, when nothing landed; else `PartialBatch`, or `CheckFailed` where a check of
+            the policy failed, which say what did.
         """
         failed = [outcome for outcome in self.outcomes if outcome.action == "failed"]
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
@@ -61,7 +62,8 @@ class Run:
         if failed:
             landed = ", ".join(sorted(outcome.partition for outcome in done)) or "none"
             missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
-            raise PartialBatch(f"committed: {landed}; not committed: {missing}; run again for the rest")
+            kind = CheckFailed if any(not c.passed for outcome in failed for c in outcome.checks) else PartialBatch
+            raise kind(f"committed: {landed}; not committed: {missing}; run again for the rest")
         new = {outcome.commit for outcome in done if outcome.commit is not None}
         if self.prepared.commit is not None:
             new.add(self.prepared.commit)

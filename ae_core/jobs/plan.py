@@ -10,6 +10,7 @@ import pyarrow as pa
 from ae_core.archive.reader import Snapshot
 from ae_core.errors import PolicyError
 from ae_core.jobs.changes import Verdict, judge
+from ae_core.jobs.checks import check_checks
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
@@ -51,7 +52,8 @@ def survey(request: CompressRequest) -> Survey:
     policy = policy_for(request, partitions[0])
     resolve(policy, schema, {})  # refuses a column or a loss that does not exist, before any value is read
     snapshot = find_snapshot(request.archive)
-    held = None if snapshot is None else held_table(snapshot, schema, policy)
+    check_checks(policy, schema, partitions[0].keys)
+    held = None if snapshot is None else held_table(snapshot, schema, policy.without_checks())
     judged = tuple((partition, _judge(partition, snapshot)) for partition in partitions)
     return Survey(judged, schema, snapshot, held)
 
@@ -79,7 +81,7 @@ def resolve_table(request: CompressRequest, found: Survey) -> TableInfo:
     if found.held is not None:
         return found.held.info
     first = found.partitions[0][0]
-    policy = policy_for(request, first)
+    policy = policy_for(request, first).without_checks()
     ranged = ranged_columns(policy, found.schema)
     ranges = column_ranges(list_partitions(request.lake), ranged) if ranged else {}
     return TableInfo(found.schema, policy, resolve(policy, found.schema, ranges))

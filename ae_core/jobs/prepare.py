@@ -26,6 +26,7 @@ from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
+from ae_core.policy import Check, load_policy
 from ae_core.records import TableInfo, check_stored, read_table_info
 
 
@@ -44,6 +45,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    checks: tuple[Check, ...]
 
 
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
@@ -90,7 +92,10 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 def _reuse(request: CompressRequest, found: Survey, target: Snapshot, use: ModelUse) -> Prepared:
     assert found.held is not None
-    return Prepared(request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+    checks = load_policy(request.policy + "\n").checks
+    return Prepared(
+        request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data, checks
+    )
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,11 @@ def _commit(
         writer=writer_name(),
         note="model",
     )
+    checks = load_policy(request.policy + "\n").checks
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+    return Prepared(
+        request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data, checks
+    )
 
 
 def _compact(value: Any) -> Any:

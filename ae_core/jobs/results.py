@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ae_core.report.impact import CheckOutcome
+
 
 @dataclass(frozen=True)
 class ColumnProposal:
@@ -109,6 +111,7 @@ class PartitionOutcome:
     worst_ratio: float | None = None
     commit: int | None = None
     seconds: float = 0.0
+    checks: tuple[CheckOutcome, ...] = ()
 
 
 @dataclass(frozen=True)

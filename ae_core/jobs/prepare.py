@@ -45,7 +45,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...] = ()
 
 
 def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:

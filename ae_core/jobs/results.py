@@ -310,6 +310,39 @@ class AuditResult:
 
 
 @dataclass(frozen=True)
+class QueryChange:
+    """The largest change of a result column, absolute and over its original value; `row` is where."""
+
+    column: str
+    absolute: float
+    relative: float
+    row: str
+
+
+@dataclass(frozen=True)
+class QueryAudit:
+    """A query's answer from the archive, and from the originals of the `compared` partitions.
+
+    `original` and `archived` are the answers over these, matched row by row; `answer` is the archive's over all.
+    `not_compared` says of each other partition why.
+    """
+
+    archive: str
+    snapshot: int
+    head_sha256: str
+    sql: str
+    columns: tuple[str, ...]
+    answer: tuple[tuple[Any, ...], ...]
+    compared: tuple[str, ...]
+    not_compared: dict[str, str]
+    original: tuple[tuple[Any, ...], ...]
+    archived: tuple[tuple[Any, ...], ...]
+    only_original: int
+    only_archived: int
+    changes: tuple[QueryChange, ...]
+
+
+@dataclass(frozen=True)
 class LoggedCommit:
     """One commit of the log; `bytes` is what it added, its own object included."""
 

@@ -47,12 +47,17 @@ class ColumnImpact:
 
 @dataclass(frozen=True)
 class Impact:
-    """Two answers compared: rows matched, rows that only one of them has, and the change of every compared column."""
+    """Two answers compared: matched rows, rows that only one of them has, and the change of every compared column."""
 
-    rows: int
+    pairs: tuple[tuple[tuple[Cell, ...], tuple[Cell, ...]], ...]
     only_before: int
     only_after: int
     columns: tuple[ColumnImpact, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of matched rows."""
+        return len(self.pairs)
 
     @property
     def same_rows(self) -> bool:
@@ -109,7 +114,7 @@ def compare(before: pa.Table, after: pa.Table) -> Impact:
         names = [before.schema.names[i] for i in keys]
         labels = [", ".join(f"{name}={part}" for name, part in zip(names, key, strict=True)) for key in both]
     changes = tuple(_column(before.schema.names[i], i, pairs, labels) for i in compared)
-    return Impact(len(pairs), missing, extra, changes)
+    return Impact(tuple(pairs), missing, extra, changes)
 
 
 def judge(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ae_core.errors import UsageError
 from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, print_json, print_table, progress_bar, say
 
@@ -169,6 +170,14 @@ def audit(
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="DIR", help="Write page, figures and head digest for an auditor to keep."),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", metavar="SQL", help="How much this SELECT over the table t changes; needs DuckDB."),
+    ] = None,
     expect_head: Annotated[
         str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
     ] = None,
@@ -180,8 +189,19 @@ def audit(
     """Prove what was lost: decode, compare with the recorded digests, and list the errors of every column.
 
     Example: latentlake audit flights.archive --lake flights --html audit.html
+    Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
-    from ae_core.jobs.audit import audit as audit_archive
+    if query is not None:
+        from ae_core.jobs.query import audit_query
+        from flows.cli.certificates import print_query
+
+        if html is not None or export is not None:
+            raise UsageError("--query answers one query: leave out --html and --export")
+        answer = audit_query(
+            archive, query, lake=lake, expect_head=expect_head, where=where, snapshot=snapshot, threads=threads
+        )
+        return print_json(answer) if json else print_query(answer)
+    from ae_core.jobs.export import audit as audit_archive
     from flows.cli.certificates import print_audit
 
     with progress_bar() as progress:
@@ -189,6 +209,7 @@ def audit(
             archive,
             lake=lake,
             html=html,
+            export=export,
             expect_head=expect_head,
             where=where,
             snapshot=snapshot,
@@ -201,6 +222,7 @@ def audit(
         print_audit(result)
     if not result.ok:
         raise typer.Exit(1)
+    return None
 
 
 def log(archive: options.Archive, json: options.Json = False) -> None:

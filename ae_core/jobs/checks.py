@@ -10,7 +10,7 @@ from ae_core.dataset import Partition
 from ae_core.errors import PolicyError, UsageError
 from ae_core.lake import LakePartition, schema
 from ae_core.pieces import Archived, Live
-from ae_core.policy import Check, Policy
+from ae_core.policy import Check
 from ae_core.report.impact import CheckOutcome, compare, judge
 from ae_core.scan import Scan
 from ae_core.schemas import key_types
@@ -18,7 +18,7 @@ from ae_core.selection import RowRange
 from ae_core.sql import need_duckdb, query
 
 
-def check_checks(policy: Policy, table: pa.Schema, keys: Mapping[str, str]) -> None:
+def check_checks(checks: Sequence[Check], table: pa.Schema, keys: Mapping[str, str]) -> None:
     """Run the checks on no rows, so that a query which cannot run is refused before anything is trained.
 
     Raises
@@ -28,15 +28,15 @@ def check_checks(policy: Policy, table: pa.Schema, keys: Mapping[str, str]) -> N
     PolicyError
         When a check is no query over the table.
     """
-    if not policy.checks:
+    if not checks:
         return
     need_duckdb("policy: checks")
-    names = [check.title for check in policy.checks]
+    names = [check.title for check in checks]
     if len(set(names)) != len(names):
         raise PolicyError("policy: checks: two have the same name, or are the same query")
     fields = [*table, *(pa.field(name, kind) for name, kind in key_types([keys]).items() if name not in table.names)]
     empty = pa.schema(fields).empty_table()
-    for check in policy.checks:
+    for check in checks:
         try:
             query(check.sql, empty, f"check {check.title!r}")
         except UsageError as error:

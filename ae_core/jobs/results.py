@@ -27,6 +27,21 @@ class ColumnProposal:
     minimum: str | None
     maximum: str | None
     sample_bytes: int
+    findings: tuple[str, ...] = ()
+    quantiles: dict[str, float] = field(default_factory=dict)
+    frequent: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class RangePrediction:
+    """About how large the lake gets with every measurement within `range` of its range, by plain coders alone.
+
+    `columns` are bytes of each column. A trained model usually needs less, and is only used where it does.
+    """
+
+    range: float
+    bytes: int
+    columns: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,8 @@ class LakeProfile:
     predicted_bytes: int
     policy: str
     columns: tuple[ColumnProposal, ...]
+    warnings: tuple[str, ...] = ()
+    by_range: tuple[RangePrediction, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_identifiers_money_and_constants(name, values, kind):
 
 def test_measurements_are_none_of_these():
     finding = found("temp", TEMPERATURE)
-    assert not (finding.identifier or finding.money or finding.constant)
+    assert (finding.identifier, finding.money, finding.constant) == (False, False, False)
     assert finding.lines == ()
     assert found("valid", [True] * 200 + [False] * 200).lines == ()
     assert (

@@ -68,6 +68,10 @@ class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
 
 
+class StoreDenied(UsageError):
+    """The store knows no such credentials, or they may not do this; the message says whose they were."""
+
+
 class ModelError(UsageError):
     """A frozen model does not satisfy the bounds that integer arithmetic needs."""
 
@@ -79,6 +83,10 @@ class StoreUnsafe(LatentlakeError):
     """The store does not honour create-if-absent, or cannot be written."""
 
     exit_code = 3
+
+
+class StoreUnreachable(StoreUnsafe):
+    """The store gave no answer in time; the same may be asked again."""
 
 
 # --- 4: nothing, or not everything, was committed --------------------------------------------------

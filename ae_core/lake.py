@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import unquote
@@ -27,6 +26,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_core.errors import LakeError
+from ae_core.remote.places import locate
+from ae_core.remote.profiles import settings_file
+from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
@@ -121,24 +123,29 @@ def refresh(partition: LakePartition) -> LakePartition:
     return now
 
 
-def _file_path(fs: fsspec.AbstractFileSystem, root: str, partition: LakePartition, file: SourceFile) -> str:
+def _file_path(fs: Any, root: str, partition: LakePartition, file: SourceFile) -> str:
     """Path of a file for its store; the lake may itself be the file."""
     single = not partition.keys and "/" not in partition.id and fs.isfile(root)
     return root if single else f"{root}/{partition.path_of(file)}"
 
 
-def _open_lake(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    if re.search(r"://[^/@]*:[^/@]*@", url):
-        raise LakeError("the lake's URL holds credentials: use the ambient ones of the cloud, or a store profile")
+def _open_lake(url: str) -> tuple[Any, str]:
+    """What reads the lake's files, a filesystem of fsspec or `Objects`, and the lake's path in it."""
+    place = locate(url)
+    if place.remote:
+        from ae_core.remote.objects import Objects  # the clients of object stores are slow to import
+
+        return Objects(place), place.path
     try:
         fs, root = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise LakeError(f"{url}: {error}") from None
+        hint = f"; there is no store profile of that name in {settings_file()} either" if "://" in url else ""
+        raise LakeError(f"{url}: {error}{hint}") from None
     fs.invalidate_cache()
     return fs, root.rstrip("/")
 
 
-def _list_files(fs: fsspec.AbstractFileSystem, root: str, url: str) -> dict[str, dict[str, Any]]:
+def _list_files(fs: Any, root: str, url: str) -> dict[str, dict[str, Any]]:
     """Data files below a folder: path relative to it -> the store's description of the file."""
     try:
         if fs.isfile(root):
@@ -213,22 +220,8 @@ def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
         return SourceFile(
             name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}", status.st_mtime
         )
-    changed = next(
-        (info[k] for k in ("LastModified", "last_modified", "mtime", "updated", "created") if k in info), None
-    )
-    version = next((info[k] for k in ("generation", "VersionId", "ETag", "etag") if info.get(k)), changed)
-    return SourceFile(name, size, f"{size}-{version}", _seconds(changed))
-
-
-def _seconds(changed: object) -> float | None:
-    if isinstance(changed, str):
-        try:
-            changed = datetime.fromisoformat(changed)
-        except ValueError:
-            return None
-    if isinstance(changed, datetime):
-        return changed.timestamp()
-    return float(changed) if isinstance(changed, int | float) else None
+    changed = modified(info)
+    return SourceFile(name, size, f"{size}-{token_of(info) or changed}", changed)
 
 
 # --- what is in them ----------------------------------------------------------------------------------
@@ -243,8 +236,8 @@ def file_sha256(partition: LakePartition, file: SourceFile) -> str:
     return digest.hexdigest()
 
 
-def file_paths(partition: LakePartition) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    """The store of a partition, and its files' paths there in their order."""
+def file_paths(partition: LakePartition) -> tuple[Any, list[str]]:
+    """What reads a partition's store, and its files' paths there in their order."""
     fs, root = _open_lake(partition.lake)
     return fs, [_file_path(fs, root, partition, file) for file in partition.files]
 

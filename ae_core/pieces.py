@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 
 from ae_core.dataset import BlockTask, Layer, Partition
 from ae_core.errors import LakeError
+from ae_core.files import LakeFiles
 from ae_core.lake import LakePartition, file_paths
 from ae_core.selection import RowRange
 
@@ -96,8 +97,8 @@ class Live:
         LakeError
             When a file is not Parquet, is damaged, or is no longer there.
         """
-        fs, paths = file_paths(self.source)
-        system, form = pafs.PyFileSystem(pafs.FSSpecHandler(fs)), ds.ParquetFileFormat()
+        store, paths = file_paths(self.source)
+        system, form = pafs.PyFileSystem(LakeFiles(store)), ds.ParquetFileFormat()
         files = [form.make_fragment(path, system, partition_expression=guarantee) for path in paths]
         try:
             for batch in ds.FileSystemDataset(files, schema, form, system).to_batches(columns=columns, filter=wanted):

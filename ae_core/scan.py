@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 
 from ae_core.dataset import BlockTask, decoded
 from ae_core.errors import LatentlakeError, UsageError
+from ae_core.files import NoFiles
 from ae_core.pieces import Archived, Live, Piece
 from ae_core.schemas import key_scalar, key_types, unify
 
@@ -57,7 +58,7 @@ class Scan(ds.FileSystemDataset):
         self._full = _schema(self._pieces, columns, fidelity=fidelity)
         names = self._full.names if columns is None else [*columns, *([FIDELITY] if fidelity else [])]
         self._guarantees = [_guarantee(piece, self._full) for piece in self._pieces]
-        system, form = pafs.PyFileSystem(_NoFiles()), ds.IpcFileFormat()
+        system, form = pafs.PyFileSystem(NoFiles()), ds.IpcFileFormat()
         fragments = [
             form.make_fragment(str(place), system, partition_expression=guarantee)
             for place, guarantee in enumerate(self._guarantees)
@@ -225,23 +226,6 @@ class _Sieve:
                 yield block
             else:
                 self._spared += 1
-
-
-class _NoFiles(pafs.FileSystemHandler):
-    """The pieces of a scan are no files: pyarrow's own engine cannot open them."""
-
-    def get_type_name(self) -> str:
-        return "latentlake"
-
-    def normalize_path(self, path: str) -> str:
-        return path
-
-    def _refuse(self, *_: object, **__: object) -> Any:
-        raise UsageError("joins, sorts and unions need the rows in memory: call to_table() first")
-
-    get_file_info = get_file_info_selector = create_dir = delete_dir = delete_dir_contents = _refuse
-    delete_root_dir_contents = delete_file = move = copy_file = _refuse
-    open_input_stream = open_input_file = open_output_stream = open_append_stream = _refuse
 
 
 def _schema(pieces: Sequence[Piece], columns: Sequence[str] | None, *, fidelity: bool) -> pa.Schema:

@@ -19,7 +19,15 @@ from ae_core.archive.log import Archive, Logged, State, open_archive, read_state
 from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
-from ae_core.errors import CommitConflict, CommitUnknown, NotCommitted, OutputExists, StoreUnsafe
+from ae_core.errors import (
+    CommitConflict,
+    CommitUnknown,
+    NotCommitted,
+    OutputExists,
+    StoreDenied,
+    StoreUnreachable,
+    StoreUnsafe,
+)
 
 TRIES = 60
 DEADLINE = 120.0
@@ -51,12 +59,17 @@ def create_archive(url: str, *, writer: str, store: Store | None = None) -> Arch
     store.probe()
     if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
         raise OutputExists(f"{store.url} is not empty; an archive needs a place of its own")
+    marker = marker_bytes(Marker(new_uid(), writer))
     try:
-        store.create(MARKER, marker_bytes(Marker(new_uid(), writer)))
-    except NameTaken:
-        raise OutputExists(f"{store.url}: another process has just made an archive there; run again") from None
-    except OutcomeUnknown:
-        raise CommitUnknown(f"{store.url}: the store gave no answer while the archive was made; run again") from None
+        store.create(MARKER, marker)
+    except (NameTaken, OutcomeUnknown):
+        found = store.read(MARKER, MAX_COMMIT)  # our own, if only the answer was lost
+        if found is None:
+            raise CommitUnknown(
+                f"{store.url}: the store gave no answer while the archive was made; run again"
+            ) from None
+        if found != marker:
+            raise OutputExists(f"{store.url}: another process has just made an archive there; run again") from None
     return open_archive(url, store=store)
 
 
@@ -168,15 +181,22 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
     lost answer, and a store that lets one writer overwrite another.
     """
     end = time.monotonic() + deadline
+    unknown = f"{store.url}: whether {name} landed is unknown; run again (operation {op_key})"
     attempt = 0
     while True:
         created = False
+        found = None
         try:
-            store.create(name, data)
-            created = True
-        except (NameTaken, OutcomeUnknown):
+            with contextlib.suppress(NameTaken, OutcomeUnknown):
+                store.create(name, data)
+                created = True
+            found = store.read(name, MAX_COMMIT)
+        except StoreUnreachable:
             pass
-        found = store.read(name, MAX_COMMIT)
+        except (StoreUnsafe, StoreDenied) as error:
+            if attempt == 0 and not created:
+                raise  # the first request was refused, so nothing is under way
+            raise CommitUnknown(f"{unknown}: {error}") from None
         if found == data:
             return True
         if found is not None and not created:
@@ -184,7 +204,7 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
         if found is not None:
             raise StoreUnsafe(f"{store.url}: {name} was overwritten by another writer; run latentlake doctor there")
         if time.monotonic() > end:
-            raise CommitUnknown(f"{store.url}: whether {name} landed is unknown; run again (operation {op_key})")
+            raise CommitUnknown(unknown)
         _back_off(attempt, pause)
         attempt += 1
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ae_core.errors import PolicyError, UsageError
 from ae_core.jobs.choice import Order
 from ae_core.policy import load_policy, policy_from_range
+from ae_core.remote.places import locate, refuse_credentials
 
-_CREDENTIALS = re.compile(r"://[^/@]*@")
+
+def _checked(url: str) -> str:
+    refuse_credentials(url)
+    return url
+
+
+Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_checked)]
+"""A path or URL without credentials: a scheduler stores and shows it."""
 
 
 class CompressRequest(BaseModel):
@@ -26,10 +34,10 @@ class CompressRequest(BaseModel):
     new ones after `max_hours`; `recompress` takes archived and unchanged ones again, with the policy as it is now.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    lake: str = Field(min_length=1, max_length=4096)
-    archive: str = Field(min_length=1, max_length=4096)
+    lake: Url
+    archive: Url
     policy: str = Field(min_length=1, max_length=1 << 20)
     where: tuple[str, ...] = Field(default=(), max_length=256)
     threads: int = Field(default=0, ge=0, le=1024)
@@ -68,8 +76,6 @@ class CompressRequest(BaseModel):
         PolicyError
             When there is not exactly one of policy and range, or it is not a policy.
         """
-        for url in (lake, archive):
-            refuse_credentials(url)
         _refuse_nesting(lake, archive)
         return cls(
             lake=lake,
@@ -103,23 +109,8 @@ def policy_text(policy: str | None, range_: str | float | None) -> str:
     return text
 
 
-def refuse_credentials(url: str) -> None:
-    """Refuse a URL with a user name or password in it: parameters are stored in plain text.
-
-    Raises
-    ------
-    UsageError
-        When there is one; the message does not repeat it.
-    """
-    if _CREDENTIALS.search(url):
-        raise UsageError("a URL holds credentials: leave them out, the ambient ones of the store are used")
-
-
 def _refuse_nesting(lake: str, archive: str) -> None:
     """An archive below its lake would be taken for data on the next run."""
-    if "://" in lake or "://" in archive:
-        inner, outer = archive.rstrip("/") + "/", lake.rstrip("/") + "/"
-    else:
-        inner, outer = f"{Path(archive).resolve()}/", f"{Path(lake).resolve()}/"
-    if inner.startswith(outer) or outer.startswith(inner):
+    (store, inner), (other, outer) = locate(archive).spot, locate(lake).spot
+    if store == other and (inner.startswith(outer) or outer.startswith(inner)):
         raise UsageError(f"ARCHIVE {archive} and LAKE {lake} lie inside each other: keep them apart")

@@ -389,3 +389,34 @@ class Log:
 
     archive: str
     commits: tuple[LoggedCommit, ...]
+
+
+@dataclass(frozen=True)
+class DoctorCheck:
+    """One property of a store; `needed` for committing to it at all."""
+
+    name: str
+    needed: bool
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What a store was found to give. `safe`: an archive may be committed to it.
+
+    `conditional_delete`: originals in it may be expired. `clock_skew`: seconds that its clock is ahead of this
+    machine's; None where it could not be read. `identity` says whose credentials were used and never gives them away.
+    """
+
+    url: str
+    protocol: str
+    endpoint: str | None
+    profile: str | None
+    identity: str
+    safe: bool
+    conditional_delete: bool
+    clock_skew: float | None
+    checks: tuple[DoctorCheck, ...]
+    seconds: float

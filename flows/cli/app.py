@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, write_commands
+from flows.cli import doctor_command, read_commands, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -53,6 +53,7 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("doctor")(doctor_command.doctor)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -97,5 +98,5 @@ def _explain(error: Exception) -> int:
 def main() -> None:
     """Entry point of the installed command."""
     if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
-        leave_out_unused()
+        leave_out_unused(sys.argv[2:])
     sys.exit(run())

@@ -165,7 +165,13 @@ def verify(
 def audit(
     archive: options.Archive,
     lake: Annotated[
-        str | None, typer.Option("--lake", metavar="LAKE", help="Measure afresh against the originals.")
+        str | None,
+        typer.Option(
+            "--lake",
+            metavar="LAKE",
+            help="Measure afresh against the originals.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")

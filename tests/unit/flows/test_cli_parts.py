@@ -28,6 +28,7 @@ COMMANDS = {
     "audit": results.AuditResult,
     "audit --query": results.QueryAudit,
     "log": results.Log,
+    "doctor": results.DoctorReport,
 }
 
 

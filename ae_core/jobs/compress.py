@@ -85,8 +85,10 @@ class Run:
         if failed:
             landed = ", ".join(sorted(outcome.partition for outcome in done)) or "none"
             missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
-            kind = CheckFailed if any(not c.passed for outcome in failed for c in outcome.checks) else PartialBatch
-            raise kind(f"committed: {landed}; not committed: {missing}; run again for the rest")
+            said = f"committed: {landed}; not committed: {missing}"
+            if any(not check.passed for outcome in failed for check in outcome.checks):
+                raise CheckFailed(f"{said}; narrow the bounds of what the check reads, or let it change by more")
+            raise PartialBatch(f"{said}; run again for the rest")
         new = {outcome.commit for outcome in done if outcome.commit is not None}
         new |= {prepared.commit for prepared in self.models if prepared.commit is not None}
         begun = {outcome.partition for outcome in self.outcomes}

@@ -15,6 +15,7 @@ import pyarrow as pa
 from ae_core import pipeline
 from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.notebook import archive_html, partition_html
@@ -72,6 +73,11 @@ class Archive:
     def url(self) -> str:
         """Where the archive is."""
         return self._snapshot.archive.store.url
+
+    @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._snapshot.archive.store
 
     @property
     def uid(self) -> str:
@@ -182,7 +188,7 @@ class Archive:
     @property
     def expired(self) -> frozenset[str]:
         """Partitions whose originals are being deleted, or of which some are gone, by the archive's log."""
-        return frozenset(getattr(self._snapshot.state, "only_copies", {}))
+        return frozenset(self._snapshot.state.only_copies)
 
     def codec(self, manifest: Manifest) -> pipeline.Codec:
         """The codec that a partition was encoded with; loaded once for all partitions that share it."""
@@ -249,6 +255,16 @@ class Partition:
     def bounds(self) -> dict[str, Bound]:
         """What each column may have lost."""
         return dict(self.table.policy.bounds)
+
+    @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._archive.store
+
+    @property
+    def fullest(self) -> Layer:
+        """What a read can get at most: "preview" where the partition has faded to its latents."""
+        return "preview" if self.manifest.layer("residuals") is None else "bounded"
 
     @property
     def schema(self) -> pa.Schema:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pyarrow as pa
 
 from ae_core.dataset import Archive, Layer, Partition, open_archive
 from ae_core.errors import LakeError, UsageError
-from ae_core.lake import LakePartition, footers, has_files, list_partitions, natural_order, schema
+from ae_core.lake import REBUILT_PREFIX, LakePartition, footers, has_files, list_partitions, natural_order, schema
 from ae_core.notebook import summary_html
 from ae_core.pieces import Archived, Fidelity, Live, Piece
 from ae_core.records import file_path
@@ -20,7 +23,10 @@ _THREADS = 8  # footers are small: on an object store their cost is waiting
 
 @dataclass(frozen=True)
 class Part:
-    """Where some rows of a partition come from; `files` are their paths below the lake."""
+    """Where some rows of a partition come from; `files` are their paths below the lake.
+
+    What is read from the lake counts as original here; a scan marks files that `decode` restored as what they are.
+    """
 
     partition: str
     keys: Mapping[str, str]
@@ -111,7 +117,8 @@ class LakeView:
         parts = self.parts(where)
         names = None if columns is None else [name for name in columns if name != "_fidelity"]
         with ThreadPoolExecutor(_THREADS) as pool:
-            pieces = list(pool.map(lambda part: self._piece(part, names, at_least), parts))
+            found = list(pool.map(lambda part: self._pieces(part, names, at_least), parts))
+        pieces = [piece for some in found for piece in some]
         return Scan(pieces, columns=names, fidelity=True, threads=threads)
 
     def __repr__(self) -> str:
@@ -141,14 +148,33 @@ class LakeView:
                 found.append(Part(name, keys, fidelity, (path,)))
         return found
 
-    def _piece(self, part: Part, columns: Sequence[str] | None, at_least: Layer) -> Piece:
+    def _pieces(self, part: Part, columns: Sequence[str] | None, at_least: Layer) -> list[Piece]:
         if part.fidelity == "original":
             live = self._live[part.partition]
-            source = replace(live, files=tuple(f for f in live.files if live.path_of(f) in part.files))
-            return Live(source, schema(source), sum(footer.num_rows for footer in footers(source)))
+            return list(
+                _live_pieces(replace(live, files=tuple(f for f in live.files if live.path_of(f) in part.files)))
+            )
         layer: Layer = "preview" if at_least == part.fidelity == "preview" else "bounded"
         archived = self._archived[part.partition]
-        return Archived.of(archived, layer, _span(archived, part.files), columns)
+        return [Archived.of(archived, layer, _span(archived, part.files), columns)]
+
+
+def _live_pieces(source: LakePartition) -> Iterator[Live]:
+    """Runs of files of a lake: originals, and what `decode` restored in their place, which is no more than it was."""
+    known = schema(source)
+    described = zip(source.files, footers(source), strict=True)
+    for fidelity, group in groupby(described, key=lambda pair: _restored(pair[1].schema.to_arrow_schema())):
+        files = list(group)
+        rows = sum(footer.num_rows for _, footer in files)
+        yield Live(replace(source, files=tuple(file for file, _ in files)), known, rows, fidelity)
+
+
+def _restored(columns: pa.Schema) -> Fidelity:
+    for field in columns:
+        layer = (field.metadata or {}).get(REBUILT_PREFIX + b"layer")
+        if layer is not None:
+            return "preview" if layer == b"preview" else "bounded"
+    return "original"
 
 
 def _kept(partition: Partition) -> Fidelity:

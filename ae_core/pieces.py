@@ -70,12 +70,12 @@ class Archived:
 
 @dataclass(frozen=True)
 class Live:
-    """Files of a partition that are still in the lake; `rows` counts theirs."""
+    """Files of a partition that are in the lake; `rows` counts theirs."""
 
     source: LakePartition
     schema: pa.Schema
     rows: int
-    fidelity: Literal["original"] = "original"
+    fidelity: Fidelity = "original"
 
     @property
     def id(self) -> str:

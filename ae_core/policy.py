@@ -23,11 +23,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
+    model_serializer,
 )
 
 from ae_core.errors import PolicyError
+from ae_core.retirement import Retire
 
 Family = Literal["integer", "float", "decimal", "temporal", "other"]
 BoundKind = Literal["exact", "abs", "range", "pointwise"]
@@ -192,14 +195,26 @@ class Policy(BaseModel):
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
     checks: Annotated[tuple[Check, ...], Field(max_length=100)] = ()
+    retire: Retire = Retire()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What says nothing about checks or retirement takes no bytes for it."""
+        record: dict[str, Any] = write(self)
+        if self.retire == Retire():
+            record.pop("retire", None)
+        if not self.checks:
+            record.pop("checks", None)
+        return record
+
+    @property
+    def coding(self) -> Policy:
+        """What the policy says of the values alone: two that agree in it share models and bounds."""
+        return self.model_copy(update={"retire": Retire(), "checks": ()})
 
     def to_yaml(self) -> str:
         """The policy as a YAML document that `load_policy` reads back."""
-        return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, checks only where there are some."""
-        return self.model_dump(mode="json", exclude=set() if self.checks else {"checks"})
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def without_checks(self) -> Policy:
         """What the policy lets columns lose: checks judge what was coded and change nothing about it."""

@@ -30,7 +30,7 @@ class TableInfo:
 
     def record(self) -> TableRecord:
         """The archive's record of it."""
-        policy = {"resolved": self.policy.to_json(), "written": self.written.to_json()}
+        policy = {"resolved": self.policy.to_json(), "written": self.written.model_dump(mode="json")}
         return TableRecord(self.schema.serialize().to_pybytes(), policy)
 
 

@@ -37,7 +37,7 @@ def flights(tmp_path_factory, repository):
     (root / "policy.yaml").write_text(policy)
     ae_core.compress(str(root / "flights"), str(root / "flights.archive"), policy=str(root / "policy.yaml"))
     shutil.rmtree(root / "flights" / "month=4")
-    shutil.copytree(repository / "tests" / "golden" / "format-0" / "archive", root / "weather.archive")
+    shutil.copytree(repository / "tests" / "golden" / "format-0" / "network" / "archive", root / "weather.archive")
     return root
 
 

@@ -125,4 +125,4 @@ def test_without_duckdb_a_policy_with_checks_says_what_to_install(lake, monkeypa
 def test_policies_with_checks_come_back_from_yaml():
     policy = load_policy(POLICY)
     assert load_policy(policy.to_yaml()) == policy
-    assert "checks" not in policy.without_checks().to_json()
+    assert "checks" not in policy.without_checks().model_dump()

@@ -28,11 +28,13 @@ COMMANDS = {
     "audit": results.AuditResult,
     "audit --query": results.QueryAudit,
     "log": results.Log,
-    "doctor": results.DoctorReport,
+    "copy": results.CopyResult,
+    "diff": results.Difference,
     "gc": retire_results.GcResult,
     "drop": retire_results.DropResult,
     "fade": retire_results.FadeResult,
     "expire": retire_results.ExpireResult,
+    "doctor": results.DoctorReport,
 }
 
 

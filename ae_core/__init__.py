@@ -1,7 +1,7 @@
 """latentlake's library: learned archives of data-lake partitions.
 
-`open_archive` reads one, `plan`, `compress`, `decode` and `verify` do what the commands of the same names do, without
-Prefect. Nothing heavy is imported before it is asked for.
+`open_archive` reads one, `open_lake` reads a lake and its archive as one table; `plan`, `compress`, `decode` and
+`verify` do what the commands of the same names do, without Prefect. Nothing heavy is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from ae_core.jobs.decode import decode
     from ae_core.jobs.profile import profile_lake as plan
     from ae_core.jobs.verify import verify
+    from ae_core.lakeview import open_lake
 
-__all__ = ["compress", "decode", "open_archive", "plan", "verify"]
+__all__ = ["compress", "decode", "open_archive", "open_lake", "plan", "verify"]
 
 _HOMES = {
     "compress": ("ae_core.jobs.compress", "compress_lake"),
     "decode": ("ae_core.jobs.decode", "decode"),
     "open_archive": ("ae_core.dataset", "open_archive"),
+    "open_lake": ("ae_core.lakeview", "open_lake"),
     "plan": ("ae_core.jobs.profile", "profile_lake"),
     "verify": ("ae_core.jobs.verify", "verify"),
 }

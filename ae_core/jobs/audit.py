@@ -67,7 +67,7 @@ def audit(
     if sample < 1 and partitions:
         picked = set(random.sample(range(len(partitions)), max(1, round(sample * len(partitions)))))
         partitions = tuple(partition for place, partition in enumerate(partitions) if place in picked)
-    originals = {} if lake is None else _originals(lake, partitions)
+    originals = {} if lake is None else find_originals(lake, partitions)
     audited = []
     for done, partition in enumerate(partitions):
         progress("audit", done, len(partitions))
@@ -90,12 +90,35 @@ def audit(
     )
 
 
-def _originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakePartition]:
+def find_originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakePartition]:
+    """The partitions that the lake still holds, by id.
+
+    Raises
+    ------
+    LakeError
+        When the lake is not there, or holds none of them.
+    """
     found = {partition.id: partition for partition in list_partitions(lake)}
     wanted = {partition.id for partition in partitions}
     if partitions and wanted.isdisjoint(found):
         raise LakeError(f"{lake} holds none of the archived partitions, such as {partitions[0].id}")
     return {name: partition for name, partition in found.items() if name in wanted}
+
+
+def require_same(partition: Partition, original: LakePartition) -> None:
+    """Pass when the lake holds exactly the files that were compressed.
+
+    Raises
+    ------
+    LakeError
+        When one is another file by now, or is missing.
+    """
+    recorded = {source.name: source.sha256 for source in partition.manifest.sources}
+    for file in original.files:
+        if recorded.pop(file.name, None) != file_sha256(original, file):
+            raise LakeError(f"{original.path_of(file)} is not the file that was compressed: compress it again")
+    if recorded:
+        raise LakeError(f"{original.id}: {min(recorded)} was compressed and is no longer in the lake")
 
 
 def _audit(partition: Partition, original: LakePartition | None, threads: int, *, drawn: bool) -> Audited:
@@ -149,10 +172,7 @@ def _measure(
     BoundViolated
         When a cell is outside its bound.
     """
-    recorded = {source.name: source.sha256 for source in partition.manifest.sources}
-    for file in original.files:
-        if recorded.get(file.name) != file_sha256(original, file):
-            raise LakeError(f"{original.path_of(file)} is not the file that was compressed: compress it again")
+    require_same(partition, original)
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
     for before, after in zip_longest(read_blocks(original), partition.blocks(threads=threads)):

@@ -27,7 +27,6 @@ INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts 
 app = typer.Typer(
     name="latentlake",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Learned archives of cold Parquet partitions: an autoencoder's latents plus the corrections that keep

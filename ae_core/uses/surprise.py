@@ -7,7 +7,7 @@ bits, and then what naming the value takes:
 
     a value outside the column's domain        its symbol's bits, and the value's own bits in memory
     a cell that its keys do not determine      16 + log2(values of the domain)
-    a sum whose usual rest is another          16 + log2(1 + distance from the usual rest)
+    a sum with another rest than usual         -log2(share of the block's rows that have it), 16 below a thousandth
 
 Columns that plain or mixing coders store have no such distribution and no bits; those known to the encoder count in the
 latents' bits and in the reconstruction error.
@@ -34,6 +34,8 @@ from ae_core.pipeline import Codec, group_symbols
 
 RAREST = 16.0
 """Bits of the least frequency of the coder: what a broken certainty costs."""
+
+RARE_SHARE = 0.001
 
 Bits = npt.NDArray[np.float32]
 
@@ -156,7 +158,7 @@ def value_bits(values: pa.ChunkedArray) -> Bits:
 
 
 def _rest_bits(linear: Linear, table: pa.Table, index: int) -> Bits:
-    """Bits of the rests of a sum: none where it is the block's most frequent one."""
+    """Bits of the rests of a sum, by how many rows of the block have each; nulls count as one."""
     rows = table.num_rows
     if not rows:
         return np.zeros(0, np.float32)
@@ -171,11 +173,8 @@ def _rest_bits(linear: Linear, table: pa.Table, index: int) -> Bits:
     cells, valid = storage(index)
     rest = cells - linear.sum([storage(key)[0] for key in linear.inputs], rows)
     present = np.ones(rows, np.bool_) if valid is None else valid
-    bits = np.zeros(rows, np.float32)
-    mostly = int(present.sum()) * 2 >= rows
-    if present.any():
-        values, counts = np.unique(rest[present], return_counts=True)
-        usual = values[counts.argmax()]
-        distance = np.abs(rest.astype(np.float64) - float(usual))
-        bits = np.where(rest == usual, 0, RAREST + np.log2(1 + distance)).astype(np.float32)
-    return np.where(present, bits, RAREST if mostly else 0).astype(np.float32)
+    rest[~present] = 0
+    _, place, counts = np.unique(np.stack([rest, present]), axis=1, return_inverse=True, return_counts=True)
+    share = counts / rows
+    bits = np.where(share < RARE_SHARE, RAREST, -np.log2(share))
+    return bits.astype(np.float32)[place.reshape(-1)]

@@ -30,7 +30,7 @@ class Threshold:
         share = surprising / rows
         pooled = (surprising + self.expected * self.rows) / (rows + self.rows)
         spread = np.sqrt(pooled * (1 - pooled) * (1 / rows + 1 / self.rows))
-        return share > FACTOR * self.expected and share - self.expected > DEVIATIONS * spread
+        return bool(share > FACTOR * self.expected and share - self.expected > DEVIATIONS * spread)
 
 
 class BitsCounter:

@@ -11,14 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_core.dataset import open_archive
+    from ae_core.jobs.anomalies import anomalies, surprise_share
     from ae_core.jobs.compress import compress_lake as compress
     from ae_core.jobs.decode import decode
+    from ae_core.jobs.denoise import denoise
+    from ae_core.jobs.dimensions import dimensions
+    from ae_core.jobs.features import encode, features
     from ae_core.jobs.profile import profile_lake as plan
+    from ae_core.jobs.sample import sample
     from ae_core.jobs.verify import verify
 
-__all__ = ["compress", "decode", "open_archive", "plan", "verify"]
+__all__ = [
+    "anomalies",
+    "compress",
+    "decode",
+    "denoise",
+    "dimensions",
+    "encode",
+    "features",
+    "open_archive",
+    "plan",
+    "sample",
+    "surprise_share",
+    "verify",
+]
 
 _HOMES = {
+    "anomalies": ("ae_core.jobs.anomalies", "anomalies"),
+    "denoise": ("ae_core.jobs.denoise", "denoise"),
+    "dimensions": ("ae_core.jobs.dimensions", "dimensions"),
+    "encode": ("ae_core.jobs.features", "encode"),
+    "features": ("ae_core.jobs.features", "features"),
+    "sample": ("ae_core.jobs.sample", "sample"),
+    "surprise_share": ("ae_core.jobs.anomalies", "surprise_share"),
     "compress": ("ae_core.jobs.compress", "compress_lake"),
     "decode": ("ae_core.jobs.decode", "decode"),
     "open_archive": ("ae_core.dataset", "open_archive"),

@@ -151,9 +151,7 @@ class _Work:
         rows = np.array([change.row for change in found.changes], np.int64)
         self.replaced.update(names)
         old, new = _texts(block.codec, block.table, found), _texts(block.codec, found.table, found)
-        empty = {
-            name: np.asarray(block.table.column(name).is_null()) for name in dict.fromkeys(names)
-        }
+        empty = {name: np.asarray(block.table.column(name).is_null()) for name in dict.fromkeys(names)}
         for name, row in zip(names, rows.tolist(), strict=True):
             self.filled[name] += bool(empty[name][row])
         partition = pa.repeat(pa.scalar(block.partition), len(rows))
@@ -161,13 +159,21 @@ class _Work:
         return pa.table([partition, rows + block.first, names, old, new, evidence], schema=_SCHEMA)
 
 
+def _as_text(values: pa.ChunkedArray) -> list[str | None]:
+    try:
+        found: list[str | None] = values.cast(pa.string()).to_pylist()
+    except pa.ArrowException:  # bytes that are no text
+        return [None if value is None else str(value) for value in values.to_pylist()]
+    return found
+
+
 def _texts(codec: Codec, table: pa.Table, found: DenoisedBlock) -> list[str | None]:
     """The changed cells of a table as text, in the order of the changes; None for nulls and sensitive columns."""
     texts: dict[tuple[int, int], str | None] = {}
     for index in {change.column for change in found.changes}:
         rows = [change.row for change in found.changes if change.column == index]
-        values = table.column(index).take(pa.array(rows)).to_pylist()
+        values = _as_text(table.column(index).take(pa.array(rows)))
         hidden = codec.plan.columns[index].bound.sensitive
         for row, value in zip(rows, values, strict=True):
-            texts[(row, index)] = None if hidden or value is None else str(value)
+            texts[(row, index)] = None if hidden else value
     return [texts[(change.row, change.column)] for change in found.changes]

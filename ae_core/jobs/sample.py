@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -100,7 +101,7 @@ class _Task:
 def _shares(sizes: Sequence[int], rows: int) -> list[int]:
     """How many rows each partition gets: by its size, `rows` in all."""
     ends = np.array([0, *np.cumsum(sizes)], dtype=object) * rows // sum(sizes)
-    return [int(high - low) for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    return [int(high - low) for low, high in pairwise(ends)]
 
 
 def _tasks(source: Archive, partition: Partition, rows: int, entropy: tuple[int, int]) -> Iterator[_Task]:

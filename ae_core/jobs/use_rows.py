@@ -1,4 +1,4 @@
-"""Rows for a model to look at, archived or new, block by block; and one Parquet file that appears whole or not at all."""
+"""Rows for a model to look at, archived or new, block by block; a Parquet file that appears whole or not at all."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Alternatives:
         if index in self._stored:
             self._stored[index][rows] = self._levels(index)[codes]
         if column.has_symbols:
-            self.symbols[np.ix_(rows, self.plan.positions[index])] = codes_to_digits(column.domain, codes)
+            self.symbols[rows[:, None], list(self.plan.positions[index])] = codes_to_digits(column.domain, codes)
         for cached in ("_latents", "_lookup_bits"):
             self.__dict__.pop(cached, None)
 
@@ -144,9 +144,7 @@ class Alternatives:
         back = np.empty_like(total)
         back[order] = total
         ends = np.cumsum([len(one.rows) for one in variants])[:-1]
-        return [
-            bits + self._relation_bits(one) for bits, one in zip(np.split(back, ends), variants, strict=True)
-        ]
+        return [bits + self._relation_bits(one) for bits, one in zip(np.split(back, ends), variants, strict=True)]
 
     def candidates(self, index: int, rows: Ints) -> Variants | None:
         """What the cells of a column may be in these rows: all values, a grid of them, or near words."""

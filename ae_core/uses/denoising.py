@@ -145,7 +145,7 @@ def _weighed(block: Alternatives, some: Ints, asked: dict[int, Ints]) -> list[_B
             if block.is_grid(one.column):
                 rows, places = _least(one.rows, cost)
                 finer = block.around(one.column, rows, one.codes[places])
-                one, cost = finer, block.bits([finer])[0]  # noqa: PLW2901
+                one, cost = finer, block.bits([finer])[0]
             found.append(_best_of(block, one, cost, some, base))
     return found
 

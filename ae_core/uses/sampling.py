@@ -45,7 +45,11 @@ def withheld(plan: TablePlan) -> dict[str, str]:
     found = {}
     for column in plan.columns:
         if column.bound.sensitive:
-            text = column.domain is not None and pa.types.is_string(working_type(column.type)) and column.has_symbols
+            text = (
+                column.domain is not None
+                and pa.types.is_string(working_type(column.type))
+                and column.coder == "network"
+            )
             found[column.name] = PSEUDONYM if text else SENSITIVE
         elif column.domain is None:
             found[column.name] = NO_MODEL
@@ -108,7 +112,7 @@ class _DrawnBlock(Block):
     """A block whose symbols were drawn."""
 
     def __init__(
-        self, plan: TablePlan, symbols: np.ndarray, shown: Mapping[int, Codes], source: pa.Table
+        self, plan: TablePlan, symbols: np.ndarray, shown: Mapping[int, npt.NDArray[np.int32]], source: pa.Table
     ) -> None:
         super().__init__(plan, symbols, {}, {})
         self._shown, self._source = shown, source

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, write_commands
+from flows.cli import read_commands, use_commands, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +54,12 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("features")(use_commands.features)
+app.command("encode")(use_commands.encode)
+app.command("dimensions")(use_commands.dimensions)
+app.command("anomalies")(use_commands.anomalies)
+app.command("sample")(use_commands.sample)
+app.command("denoise")(use_commands.denoise)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +103,6 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
+    if sys.argv[1:2] and (hasattr(read_commands, sys.argv[1]) or sys.argv[1] in use_commands.LEAN):
         leave_out_unused()
     sys.exit(run())

@@ -124,7 +124,8 @@ def draw_dimensions(path: Path, rows: Sequence[DimensionRow], chosen: int) -> No
         right.set_xlabel("latent dimensions")
         right.set_ylabel("bytes")
         right.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
-        right.legend(frameon=False)
+        right.set_ylim(0, 1.2 * max(row.total_bytes for row in rows))
+        right.legend(frameon=False, ncols=3, loc="upper center")
         figure.savefig(path, format="png", dpi=150)
 
 
@@ -137,5 +138,6 @@ def _curve(axes: Axes, rows: Sequence[DimensionRow], chosen: int) -> None:
         axes.annotate(f"d = {row.dims}", (row.latent_bits, row.preview_loss), (0, 7), textcoords="offset points")
     axes.set_xlabel("latent bits per row")
     axes.set_ylabel("preview error (constant guess: 1)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * max(row.preview_loss for row in rows))
+    axes.margins(x=0.1)
     axes.yaxis.set_major_locator(MaxNLocator(5))

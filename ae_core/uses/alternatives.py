@@ -28,6 +28,8 @@ ALL_VALUES = 256  # of a domain of no more, every value is tried
 GRID = 96  # of a greater one, so many, evenly spaced
 FINE = 48  # and then so many around the best of them
 
+_NULL_REST = np.iinfo(np.int64).min
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -57,10 +59,12 @@ class _Rests:
 
     linear: Linear
     rest: Ints
+    null: npt.NDArray[np.bool_]
     known: Ints = field(init=False)
     bits: npt.NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.rest = np.where(self.null, _NULL_REST, self.rest)  # nulls are a rest of their own
         self.known, counts = np.unique(self.rest, return_counts=True)
         share = counts / max(len(self.rest), 1)
         self.bits = np.where(share < RARE_SHARE, RAREST, -np.log2(share))
@@ -68,7 +72,8 @@ class _Rests:
     @property
     def usual(self) -> int:
         """The most frequent rest."""
-        return int(self.known[self.bits.argmin()])
+        values = self.known != _NULL_REST
+        return int(self.known[values][self.bits[values].argmin()]) if values.any() else 0
 
     def bits_of(self, rest: Ints) -> npt.NDArray[np.float64]:
         """Bits of rests; of one that no row has, the most."""
@@ -121,7 +126,8 @@ class Alternatives:
             return
         assert column.domain is not None
         for linear in self._rests.values():
-            linear.rest[rows] -= self._moved(linear.linear, index, rows, codes)
+            moved = self._moved(linear.linear, index, rows, codes)
+            linear.rest[rows] -= np.where(linear.rest[rows] == _NULL_REST, 0, moved)
         self.codes[index][rows] = codes
         if index in self._stored:
             self._stored[index][rows] = self._levels(index)[codes]
@@ -183,7 +189,7 @@ class Alternatives:
     def linear_gain(self, index: int, rows: Ints) -> npt.NDArray[np.float64]:
         """Bits that a linear column's cells would save with the usual rest."""
         rests = self._rests[index]
-        return rests.bits_of(rests.rest[rows]) - rests.bits.min()
+        return rests.bits_of(rests.rest[rows]) - float(rests.bits_of(np.array([rests.usual]))[0])
 
     def linear_cells(self, index: int, rows: Ints) -> Ints:
         """Storage of a linear column's cells with the usual rest."""
@@ -200,9 +206,10 @@ class Alternatives:
         if not column.domain.ordinal or kind_of(kind) not in ("int", "float") or pa.types.is_boolean(kind):
             return None
         values = column.code.values(column.domain, kind)
-        valid = valid_mask(values)
-        cells = read_floats(values, valid) if kind_of(kind) == "float" else read_ints(values, valid)[0]
-        return cells.astype(np.float64)
+        if kind_of(kind) == "float":
+            return read_floats(values, None).astype(np.float64)
+        cells, fits = read_ints(values, None)
+        return cells.astype(np.float64) if fits is None and (np.diff(cells) > 0).all() else None
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -232,7 +239,8 @@ class Alternatives:
         linear = self.plan.columns[index].derived
         assert isinstance(linear, Linear)
         inputs = [self._storage(key) for key in linear.inputs]
-        return _Rests(linear, self._storage(index) - linear.sum(inputs, self.rows))
+        null = np.asarray(self.table.column(index).is_null())
+        return _Rests(linear, self._storage(index) - linear.sum(inputs, self.rows), null)
 
     def _moved(self, linear: Linear, index: int, rows: Ints, codes: Ints) -> Ints:
         """By how much a linear column's sum rises with other codes of one of its inputs."""
@@ -262,7 +270,8 @@ class Alternatives:
             total += np.where(lookup.predict(keys, len(own)) == own, 0, self._miss(index))
         for rests in self._rests.values():
             moved = self._moved(rests.linear, one.column, one.rows, one.codes)
-            total += rests.bits_of(rests.rest[one.rows] - moved)
+            rest = rests.rest[one.rows]
+            total += rests.bits_of(np.where(rest == _NULL_REST, rest, rest - moved))
         return total
 
     @cached_property

@@ -25,6 +25,7 @@ from ae_core.uses.surprise import surprise
 
 ROUNDS = 3  # cells of a row that are replaced at most, beside those that have to be filled
 TOGETHER = 500  # rows whose variants are weighed at once: memory stays bounded
+UNSUPPORTED = 6.0  # bits beyond the best at which a value is no expectation but a gap between two
 UNLIKELY = 30.0  # bits beyond the best that count for nothing in an expectation
 
 
@@ -172,7 +173,10 @@ def _best_of(
         mean = np.bincount(which, weight * numbers[one.codes], len(rows)) / total
         place = np.clip(np.searchsorted(numbers, mean), 1, max(len(numbers) - 1, 1))
         nearer = np.abs(mean - numbers[place - 1]) <= np.abs(numbers[np.minimum(place, len(numbers) - 1)] - mean)
-        codes = np.where(nearer, place - 1, np.minimum(place, len(numbers) - 1)).astype(np.int64)
+        wanted = np.where(nearer, place - 1, np.minimum(place, len(numbers) - 1)).astype(np.int64)
+        # between two likely values lies one that is not: then the likeliest it is
+        mine = (one.codes == wanted[which]) & (above < UNSUPPORTED)
+        codes = np.where(np.bincount(which[mine], minlength=len(rows)) > 0, wanted, codes)
     return _Best(one.column, rows, base[np.searchsorted(some, rows)] - least, codes)
 
 

@@ -131,9 +131,12 @@ class _DrawnBlock(Block):
         return super().make_codes(index)
 
     def make_array(self, index: int) -> pa.Array:
-        """Cells, of sums with the template's most frequent rest."""
+        """Cells: of sums with the template's most frequent rest, of what no model predicts the template's own."""
         column = self.plan.columns[index]
         kind = working_type(column.type)
+        told = self.told(index)
+        if told.all():
+            return self._source_array(index)
         if isinstance(column.derived, Linear):
             own = self._source_cells(index)
             rest = own - column.derived.sum([self._source_cells(key) for key in column.derived.inputs], len(own))
@@ -144,21 +147,41 @@ class _DrawnBlock(Block):
             return write_ints(kind, np.clip(cells, low, high), None)
         assert column.code is not None
         assert column.domain is not None
-        return column.code.decode(self.codes(index), column.domain, kind)
+        drawn = column.code.decode(self.codes(index), column.domain, kind)
+        if not told.any():
+            return drawn
+        order = np.where(told, self.rows + np.arange(self.rows), np.arange(self.rows))
+        return pa.concat_arrays([drawn, self._source_array(index)]).take(pa.array(order))
+
+    def told(self, index: int) -> npt.NDArray[np.bool_]:
+        """The rows whose cell is the template's: given columns, and what is looked up from unknown given values."""
+        column = self.plan.columns[index]
+        if column.given:
+            return np.ones(self.rows, np.bool_)
+        found = np.zeros(self.rows, np.bool_)
+        if isinstance(column.derived, Lookup):
+            for key in column.derived.keys:
+                domain = self.plan.columns[key].domain
+                if self.plan.columns[key].given and domain is not None:
+                    found |= self.codes(key) == domain.escape
+        return found
 
     def known(self, index: int) -> npt.NDArray[np.bool_]:
         """The rows whose cell has a value that the model knows."""
         column = self.plan.columns[index]
         if isinstance(column.derived, Linear) or column.domain is None:
             return np.ones(self.rows, np.bool_)
-        return np.asarray(self.codes(index) != column.domain.escape)
+        return np.asarray((self.codes(index) != column.domain.escape) | self.told(index))
 
     def _cells(self, index: int) -> npt.NDArray[np.int64]:
         array = self.array(index)
         return read_ints(array, valid_mask(array))[0]
 
-    def _source_cells(self, index: int) -> npt.NDArray[np.int64]:
+    def _source_array(self, index: int) -> pa.Array:
         column = self._source.column(index)
         kind = working_type(column.type)
-        array = one_array(column if kind == column.type else column.cast(kind))
+        return one_array(column if kind == column.type else column.cast(kind))
+
+    def _source_cells(self, index: int) -> npt.NDArray[np.int64]:
+        array = self._source_array(index)
         return read_ints(array, valid_mask(array))[0]

@@ -11,6 +11,8 @@ DEVIATIONS = 4.0
 """Standard deviations beyond which a share is no chance: one in thirty thousand runs, were rows independent."""
 FACTOR = 3.0
 """And how many times the expected share it has to be: rows of other months are never quite those of training."""
+LEAST = 5
+"""And how many rows: of fewer nothing can be told by deviations."""
 STEP = 1 / 64
 """Width of a bin of bits: what a threshold by quantile is exact to."""
 
@@ -25,7 +27,7 @@ class Threshold:
 
     def jumped(self, surprising: int, rows: int) -> bool:
         """True where so many of so many rows are more than chance makes of the expected share, and FACTOR times it."""
-        if not rows or not self.rows:
+        if surprising < LEAST or not self.rows:
             return False
         share = surprising / rows
         pooled = (surprising + self.expected * self.rows) / (rows + self.rows)

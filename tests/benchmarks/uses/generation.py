@@ -90,7 +90,7 @@ def correlations(view: View, real: pa.Table, made: pa.Table) -> float:
     """Mean absolute difference of the correlations of all numbers and indicators."""
     with np.errstate(all="ignore"):
         one, other = (np.nan_to_num(np.corrcoef(view.matrix(table).T)) for table in (real, made))
-    upper = np.triu_indices(len(one), 1)
+    upper = np.triu_indices(one.shape[0], 1)
     return float(np.abs(one - other)[upper].mean())
 
 

@@ -94,6 +94,10 @@ class CommitConflict(NotCommitted):
     """Another writer committed something that this commit may not be put on top of."""
 
 
+class ArchiveBusy(NotCommitted):
+    """Another run is at work on the archive."""
+
+
 class CommitUnknown(NotCommitted):
     """The outcome of the commit is unknown: the store did not answer."""
 

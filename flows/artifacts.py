@@ -2,37 +2,89 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 
 from ae_core.archive.reader import open_snapshot
 from ae_core.jobs.compress import Run
 from ae_core.jobs.prepare import Prepared
 from ae_core.jobs.results import AuditResult, DecodeResult
 from ae_core.records import training_reports
+from flows.events import ARCHIVED, FAILED, tell
 
 
-def publish_result(run: Run) -> None:
-    """Sizes and worst errors of the partitions of a compress run."""
-    create_table_artifact(
-        key="compress-partitions",
-        description=f"{run.request.lake} into {run.request.archive}",
-        table=[
-            {
-                "partition": outcome.partition,
-                "action": outcome.action,
-                "reason": outcome.reason,
-                "rows": outcome.rows,
-                "source bytes": outcome.source_bytes,
-                "archive bytes": outcome.archive_bytes,
-                "worst error/bound": outcome.worst_ratio,
-                "commit": outcome.commit,
-            }
-            for outcome in run.outcomes
-        ],
-    )
+class Board:
+    """What a person sees of a compress run in the UI: how far it is, then what became of every partition."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._told = 0
+        self._progress = cast(UUID, create_progress_artifact(0.0, key="compress-progress", description=self._state()))
+
+    def advance(self) -> None:
+        """After a commit."""
+        done = 100 * len(self._run.outcomes) / max(1, len(self._run.found.due))
+        update_progress_artifact(self._progress, progress=done, description=self._state())
+        self._tell()
+
+    def publish(self) -> None:
+        """At the end: sizes, worst errors and seconds of the partitions."""
+        self.advance()
+        create_table_artifact(
+            key="compress-partitions",
+            description=f"{self._run.request.lake} into {self._run.request.archive}",
+            table=[
+                {
+                    "partition": outcome.partition,
+                    "action": outcome.action,
+                    "reason": outcome.reason,
+                    "rows": outcome.rows,
+                    "source bytes": outcome.source_bytes,
+                    "archive bytes": outcome.archive_bytes,
+                    "ratio": _share(outcome.archive_bytes, outcome.source_bytes),
+                    "worst error/bound": outcome.worst_ratio,
+                    "seconds": round(outcome.seconds, 2),
+                    "commit": outcome.commit,
+                }
+                for outcome in self._run.outcomes
+            ],
+        )
+
+    def _state(self) -> str:
+        run = self._run
+        done, due = len(run.outcomes), len(run.found.due)
+        spent = time.perf_counter() - run.start
+        bytes_done = sum(outcome.source_bytes for outcome in run.outcomes)
+        bytes_due = sum(partition.size for partition in run.found.due)
+        left = "" if not bytes_done else f", about {spent * (bytes_due - bytes_done) / bytes_done / 60:.0f} min left"
+        return f"{run.request.lake}: {done} of {due} partitions{left}"
+
+    def _tell(self) -> None:
+        """Events of the partitions that no event told of yet."""
+        archive = self._run.request.archive
+        for outcome in self._run.outcomes[self._told :]:
+            if outcome.action == "compressed":
+                tell(
+                    ARCHIVED,
+                    archive,
+                    partition=outcome.partition,
+                    rows=outcome.rows,
+                    source_bytes=outcome.source_bytes,
+                    archive_bytes=outcome.archive_bytes,
+                    commit=outcome.commit,
+                )
+            elif outcome.action == "failed":
+                tell(FAILED, archive, partition=outcome.partition, reason=outcome.reason)
+        self._told = len(self._run.outcomes)
 
 
 def publish_training(prepared: Prepared) -> None:
@@ -85,6 +137,10 @@ def publish_audit(result: AuditResult) -> None:
             for column in result.columns
         ],
     )
+
+
+def _share(archived: int, source: int) -> float | None:
+    return round(archived / source, 4) if archived and source else None
 
 
 def _cell(value: object) -> str:

@@ -7,30 +7,34 @@ them as they are.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.futures import as_completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
-from ae_core.errors import LatentlakeError
+from ae_core.errors import LakeError, LatentlakeError
 from ae_core.jobs import commit, encode, plan, prepare
+from ae_core.jobs.choice import in_groups
 from ae_core.jobs.commit import Batcher
 from ae_core.jobs.compress import Run
 from ae_core.jobs.encode import Staged
-from ae_core.jobs.plan import Survey
+from ae_core.jobs.plan import Group, Survey
 from ae_core.jobs.prepare import Prepared
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.lake import LakePartition
 from ae_core.threads import thread_count
-from flows.artifacts import publish_result, publish_training
+from flows.artifacts import Board, publish_training
+from flows.exclusive import alone
+from flows.runners import task_runner, threads_each, workers_of
 from flows.settings import Settings
-from flows.steps import step
+from flows.steps import is_passing, step
 
+Item = TypeVar("Item")
 SETTINGS = Settings()
 _progress: Progress = silent
 
@@ -53,56 +57,123 @@ def list_partitions(request: CompressRequest) -> Survey:
 
 
 @step("train or reuse the model")
-def prepare_model(request: CompressRequest, found: Survey) -> Prepared:
+def prepare_model(request: CompressRequest, found: Survey, group: Group) -> Prepared:
     """The archive's model for this schema and policy, trained and committed if there is none."""
-    return prepare.prepare(request, found, progress=_progress)
+    return prepare.prepare(request, found, group, progress=_progress)
 
 
-@step("encode partition", run_name="encode {partition.id}")
-def encode_partition(prepared: Prepared, partition: LakePartition, threads: int) -> Staged:
-    """A partition encoded, measured and staged."""
-    return encode.encode_partition(prepared, partition, threads=threads, progress=_progress)
+@step("encode partitions", run_name="encode {label}")
+def encode_partitions(
+    prepared: Prepared, partitions: Sequence[LakePartition], threads: int, label: str
+) -> list[Staged | LatentlakeError]:
+    """Partitions encoded, measured and staged, each by itself: one that cannot be does not stop the others."""
+    log = get_run_logger()
+    done: list[Staged | LatentlakeError] = []
+    for partition in partitions:
+        try:
+            staged = encode.encode_partition(prepared, partition, threads=threads, progress=_progress)
+        except LatentlakeError as error:
+            if is_passing(error):
+                raise
+            log.error("%s: %s", partition.id, error)
+            done.append(error)
+        else:
+            share = staged.archive_bytes / max(1, partition.size)
+            log.info("%s: %d rows encoded in %.1f s, ratio %.4f", partition.id, staged.rows, staged.seconds, share)
+            done.append(staged)
+    return done
 
 
 @step("verify and commit batch")
 def commit_batch(prepared: Prepared, batch: list[Staged], threads: int) -> list[PartitionOutcome]:
     """A batch decoded in a fresh process and, where it keeps every promise, committed."""
-    return commit.commit_batch(prepared, batch, threads=threads)
+    outcomes = commit.commit_batch(prepared, batch, threads=threads)
+    for outcome in outcomes:
+        get_run_logger().info("%s: %s %s", outcome.partition, outcome.action, outcome.reason or outcome.commit)
+    return outcomes
 
 
-def _runner(threads: int) -> Any:
-    """Partitions side by side, in threads: the kernels let go of the interpreter."""
-    return ThreadPoolTaskRunner(max_workers=thread_count(threads))
-
-
-@flow(name="compress_lake", task_runner=_runner(SETTINGS.threads))
+@flow(name="compress_lake")
 def compress_lake(request: CompressRequest) -> CompressResult:
-    """Compress the new and changed partitions of a lake into an archive."""
+    """Compress the new and changed partitions of a lake into an archive.
+
+    Raises
+    ------
+    ArchiveBusy
+        When another run is at work on the archive.
+    """
+    with alone(request.archive):
+        return _compress(request)
+
+
+def _compress(request: CompressRequest) -> CompressResult:
     start = time.perf_counter()
     found = list_partitions(request)
-    if not found.due:
+    if found.nothing_due:
         return plan.nothing_to_do(request, found)
-    run = Run(request, found, prepare_model(request, found), start)
-    publish_training(run.prepared)
-    threads = thread_count(request.threads)
-    # partitions run side by side, so each gets its share of the threads
-    each = max(1, threads // len(found.due))
-    batcher = Batcher(SETTINGS.batch_partitions, SETTINGS.batch_seconds)
-    futures = {encode_partition.submit(run.prepared, partition, each): partition.id for partition in found.due}
-    for future in as_completed(list(futures)):
+    run = Run(request, found, start)
+    board = Board(run)
+    for group in found.groups:
         try:
-            batch = batcher.add(future.result())
-        except LatentlakeError as error:
-            run.failed(futures[future], error)
+            prepared = prepare_model(request, found, group)
+        except LakeError as error:
+            run.unread(group, error)
             continue
-        if batch:
-            run.committed(commit_batch(run.prepared, run.in_order(batch), threads))
-    if batch := batcher.flush():
-        run.committed(commit_batch(run.prepared, run.in_order(batch), threads))
-    publish_result(run)
+        run.models.append(prepared)
+        publish_training(prepared)
+        _compress_group(run, prepared, group, board)
+        if run.out_of_time:
+            break
+    board.publish()
     return run.finish()
 
 
+def _compress_group(run: Run, prepared: Prepared, group: Group, board: Board) -> None:
+    """Encode side by side; verify and commit what is done whenever a batch is full."""
+    threads = thread_count(run.request.threads or SETTINGS.threads)
+    groups = in_groups(group.due, workers_of(SETTINGS, threads))
+    each = threads_each(SETTINGS, threads, len(groups))
+    batcher = Batcher(SETTINGS.batch_partitions, SETTINGS.batch_bytes, SETTINGS.batch_seconds)
+
+    def settle(batch: list[Staged]) -> None:
+        if batch:
+            run.committed(commit_batch(prepared, run.in_order(batch), threads))
+            board.advance()
+
+    def begin(partitions: Sequence[LakePartition]) -> Any:
+        return encode_partitions.submit(prepared, partitions, each, _label(partitions))
+
+    in_time = takewhile(lambda _: not run.out_of_time, groups)
+    for partitions, future in side_by_side(begin, in_time, 2 * workers_of(SETTINGS, threads)):
+        try:
+            results = future.result()
+        except LatentlakeError as error:
+            results = [error] * len(partitions)
+        for partition, result in zip(partitions, results, strict=True):
+            if isinstance(result, LatentlakeError):
+                run.failed(partition.id, result)
+            else:
+                settle(batcher.add(result))
+    settle(batcher.flush())
+
+
+def side_by_side(begin: Callable[[Item], Any], items: Iterable[Item], width: int) -> Iterator[tuple[Item, Any]]:
+    """Each item with its future once that is done, at most `width` of them begun and not yet taken."""
+    waiting: dict[Any, Item] = {}
+    for item in items:
+        waiting[begin(item)] = item
+        if len(waiting) >= width:
+            future = next(as_completed(list(waiting)))
+            yield waiting.pop(future), future
+    for future in as_completed(list(waiting)):
+        yield waiting[future], future
+
+
+def _label(partitions: Sequence[LakePartition]) -> str:
+    first, last = partitions[0].id, partitions[-1].id
+    return first if len(partitions) == 1 else f"{first} to {last} ({len(partitions)})"
+
+
 def run_compress(request: CompressRequest) -> CompressResult:
-    """Run the flow here and now, with as many threads as the request says."""
-    return compress_lake.with_options(task_runner=_runner(request.threads or SETTINGS.threads))(request)
+    """Run the flow here and now, where the settings say, with as many threads as the request says."""
+    return compress_lake.with_options(task_runner=task_runner(SETTINGS, request.threads))(request)

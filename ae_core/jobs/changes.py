@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ae_core.archive.format import SourceFile as RecordedFile
 from ae_core.lake import LakePartition, SourceFile
@@ -11,9 +12,12 @@ from ae_core.lake import LakePartition, SourceFile
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a partition has to be compressed, and the reason as a person reads it."""
+    """What a run does with a partition, and the reason as a person reads it.
 
-    compress: bool
+    "skip" is archived as it is; "wait" is due, but not in this run.
+    """
+
+    action: Literal["compress", "skip", "wait"]
     reason: str
 
 
@@ -30,18 +34,18 @@ def judge(
     sha256_of : reads a file; called only for files whose size is equal and whose token is not.
     """
     if recorded is None:
-        return Verdict(compress=True, reason="new")
+        return Verdict("compress", "new")
     before = {file.name: file for file in recorded}
     now = {file.name: file for file in partition.files}
     if came := [name for name in now if name not in before]:
-        return Verdict(compress=True, reason=f"{came[0]} came since")
+        return Verdict("compress", f"{came[0]} came since")
     if went := [name for name in before if name not in now]:
-        return Verdict(compress=True, reason=f"{went[0]} went since")
+        return Verdict("compress", f"{went[0]} went since")
     for name, file in now.items():
         if file.size != before[name].size:
-            return Verdict(compress=True, reason=f"{name} changed its size: {before[name].size} to {file.size} bytes")
+            return Verdict("compress", f"{name} changed its size: {before[name].size} to {file.size} bytes")
     touched = [file for name, file in now.items() if file.token != before[name].token]
     for file in touched:
         if sha256_of(partition, file) != before[file.name].sha256:
-            return Verdict(compress=True, reason=f"{file.name} changed its content")
-    return Verdict(compress=False, reason="touched, content unchanged" if touched else "unchanged")
+            return Verdict("compress", f"{file.name} changed its content")
+    return Verdict("skip", "touched, content unchanged" if touched else "unchanged")

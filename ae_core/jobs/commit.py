@@ -34,9 +34,13 @@ VERIFY_SECONDS = 6 * 3600.0
 
 @dataclass
 class Batcher:
-    """Collects staged partitions until a commit is due: enough of them, or enough time since the last commit."""
+    """Collects staged partitions until a commit is due: enough of them or of their bytes, or enough time.
+
+    A commit costs a fresh process, so small partitions share one; `size` is in bytes of the source files.
+    """
 
     partitions: int
+    size: int
     seconds: float
     waiting: list[Staged] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
@@ -44,7 +48,11 @@ class Batcher:
     def add(self, staged: Staged) -> list[Staged]:
         """The batch that is due now; empty while there is none."""
         self.waiting.append(staged)
-        due = len(self.waiting) >= self.partitions or time.monotonic() - self.since >= self.seconds
+        due = (
+            len(self.waiting) >= self.partitions
+            or sum(one.source.size for one in self.waiting) >= self.size
+            or time.monotonic() - self.since >= self.seconds
+        )
         return self.flush() if due else []
 
     def flush(self) -> list[Staged]:

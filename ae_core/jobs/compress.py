@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ae_core.archive.reader import open_snapshot
-from ae_core.errors import LatentlakeError, PartialBatch
+from ae_core.errors import LakeError, LatentlakeError, PartialBatch
+from ae_core.jobs import setbacks
+from ae_core.jobs.choice import Order
 from ae_core.jobs.commit import Batcher, commit_batch
 from ae_core.jobs.encode import Staged, encode_partition
-from ae_core.jobs.plan import Survey, nothing_to_do, order, survey, unchanged
+from ae_core.jobs.plan import Group, Survey, in_lake_order, nothing_to_do, survey, unchanged
 from ae_core.jobs.prepare import Prepared, prepare
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 
-BATCH_PARTITIONS = 6
+BATCH_PARTITIONS = 250
+BATCH_BYTES = 2 << 20
 BATCH_SECONDS = 600.0
 
 
@@ -26,10 +30,20 @@ class Run:
 
     request: CompressRequest
     found: Survey
-    prepared: Prepared
     start: float
+    models: list[Prepared] = field(default_factory=list)
     outcomes: list[PartitionOutcome] = field(default_factory=list)
     errors: list[LatentlakeError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for partition, error in self.found.unreadable:
+            self.failed(partition.id, error)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the request's hours are over: what is at work is finished and committed, nothing new is begun."""
+        hours = self.request.max_hours
+        return hours is not None and time.perf_counter() - self.start >= 3600 * hours
 
     def in_order(self, batch: Sequence[Staged]) -> list[Staged]:
         """The batch in the lake's order, whatever order its partitions were finished in."""
@@ -41,13 +55,18 @@ class Run:
         self.errors.append(error)
         self.outcomes.append(PartitionOutcome(partition, "failed", str(error)))
 
+    def unread(self, group: Group, error: LakeError) -> None:
+        """Note partitions of which not one row could be read to choose a model by."""
+        for partition in group.due:
+            self.failed(partition.id, error)
+
     def committed(self, outcomes: Sequence[PartitionOutcome]) -> None:
         """Note what became of a batch."""
         reasons = {partition.id: verdict.reason for partition, verdict in self.found.partitions}
         self.outcomes += [replace(o, reason=o.reason or reasons[o.partition]) for o in outcomes]
 
     def finish(self) -> CompressResult:
-        """The result, when every partition that was due is in.
+        """The result, when every partition that was begun is in; what failed is noted in the archive.
 
         Raises
         ------
@@ -56,6 +75,10 @@ class Run:
         """
         failed = [outcome for outcome in self.outcomes if outcome.action == "failed"]
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
+        if failed:
+            sources = {partition.id: partition for partition, _ in self.found.partitions}
+            with suppress(LatentlakeError):  # the failures themselves are what has to be told
+                setbacks.record(self.request.archive, [(sources[one.partition], one.reason) for one in failed])
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:
@@ -63,16 +86,20 @@ class Run:
             missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
             raise PartialBatch(f"committed: {landed}; not committed: {missing}; run again for the rest")
         new = {outcome.commit for outcome in done if outcome.commit is not None}
-        if self.prepared.commit is not None:
-            new.add(self.prepared.commit)
+        new |= {prepared.commit for prepared in self.models if prepared.commit is not None}
+        begun = {outcome.partition for outcome in self.outcomes}
+        late = [partition for partition in self.found.due if partition.id not in begun]
+        reason = f"left for the next run: this one had {self.request.max_hours:g} hours" if late else ""
+        waiting = [PartitionOutcome(one.id, "waiting", reason, source_bytes=one.size) for one in late]
         return CompressResult(
             lake=self.request.lake,
             archive=self.request.archive,
             dry_run=False,
             head=open_snapshot(self.request.archive).number,
-            model=self.prepared.use,
-            partitions=order([*self.outcomes, *unchanged(self.found)], self.found),
+            models=tuple(prepared.use for prepared in self.models),
+            partitions=in_lake_order([*self.outcomes, *waiting, *unchanged(self.found)], self.found),
             commits=tuple(sorted(new)),
+            left=len(late) + self.found.left,
             seconds=time.perf_counter() - self.start,
         )
 
@@ -87,6 +114,11 @@ def compress_lake(
     threads: int = 0,
     seed: int = 0,
     page_data: bool = True,
+    older_than_days: float | None = None,
+    order: Order = "lake",
+    limit: int | None = None,
+    max_hours: float | None = None,
+    recompress: bool = False,
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -95,6 +127,7 @@ def compress_lake(
     ----------
     policy : path of a YAML policy; or
     range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
+    older_than_days, order, limit, max_hours, recompress : which of the partitions a run takes, see `CompressRequest`.
 
     Raises
     ------
@@ -103,21 +136,42 @@ def compress_lake(
     """
     start = time.perf_counter()
     request = CompressRequest.checked(
-        lake, archive, policy=policy, range_=range_, where=where, threads=threads, seed=seed, page_data=page_data
+        lake,
+        archive,
+        policy=policy,
+        range_=range_,
+        where=where,
+        threads=threads,
+        seed=seed,
+        page_data=page_data,
+        older_than_days=older_than_days,
+        order=order,
+        limit=limit,
+        max_hours=max_hours,
+        recompress=recompress,
     )
     found = survey(request)
-    if not found.due:
+    if found.nothing_due:
         return nothing_to_do(request, found)
-    run = Run(request, found, prepare(request, found, progress=progress), start)
-    batcher = Batcher(BATCH_PARTITIONS, BATCH_SECONDS)
-    for partition in found.due:
+    run = Run(request, found, start)
+    for group in found.groups:
         try:
-            staged = encode_partition(run.prepared, partition, threads=request.threads, progress=progress)
-        except LatentlakeError as error:
-            run.failed(partition.id, error)
+            prepared = prepare(request, found, group, progress=progress)
+        except LakeError as error:
+            run.unread(group, error)
             continue
-        if batch := batcher.add(staged):
-            run.committed(commit_batch(run.prepared, run.in_order(batch), threads=request.threads))
-    if batch := batcher.flush():
-        run.committed(commit_batch(run.prepared, run.in_order(batch), threads=request.threads))
+        run.models.append(prepared)
+        batcher = Batcher(BATCH_PARTITIONS, BATCH_BYTES, BATCH_SECONDS)
+        for partition in group.due:
+            if run.out_of_time:
+                break
+            try:
+                staged = encode_partition(prepared, partition, threads=threads, progress=progress)
+            except LatentlakeError as error:
+                run.failed(partition.id, error)
+                continue
+            if batch := batcher.add(staged):
+                run.committed(commit_batch(prepared, run.in_order(batch), threads=threads))
+        if batch := batcher.flush():
+            run.committed(commit_batch(prepared, run.in_order(batch), threads=threads))
     return run.finish()

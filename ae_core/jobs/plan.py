@@ -2,58 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from ae_core.archive.reader import Snapshot
-from ae_core.errors import PolicyError
+from ae_core.errors import DataWouldBeLost, LakeError, PolicyError
+from ae_core.jobs import setbacks
 from ae_core.jobs.changes import Verdict, judge
+from ae_core.jobs.choice import in_order, too_young
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
-from ae_core.lake import LakePartition, column_ranges, common_schema, file_sha256, has_range, list_partitions
+from ae_core.lake import LakePartition, column_ranges, file_sha256, has_range, list_partitions, schema
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
-from ae_core.records import TableInfo, layer_sizes
+from ae_core.records import TableInfo, layer_sizes, select_manifests
+
+
+@dataclass(frozen=True)
+class Group:
+    """Partitions due that share a schema, and so a table record and a model.
+
+    `policy` has the rules of the columns that this schema has, `held` is the archive's record for both, if any.
+    """
+
+    schema: pa.Schema
+    policy: Policy
+    due: tuple[LakePartition, ...]
+    held: HeldTable | None
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A lake seen against an archive: every chosen partition with its verdict.
+    """A lake seen against an archive: every chosen partition with its verdict, those due in groups of one schema.
 
-    `schema` is that of all chosen partitions; `held` the archive's record for this schema and policy, if any.
+    Partitions that are due and left for a later run by the request's limit are counted in `left`; `unreadable` are
+    those due whose files have no schema to go by, with the reason.
     """
 
     partitions: tuple[tuple[LakePartition, Verdict], ...]
-    schema: pa.Schema
     snapshot: Snapshot | None
-    held: HeldTable | None
+    groups: tuple[Group, ...]
+    left: int = 0
+    unreadable: tuple[tuple[LakePartition, LakeError], ...] = ()
 
     @property
     def due(self) -> tuple[LakePartition, ...]:
-        """The partitions to compress."""
-        return tuple(partition for partition, verdict in self.partitions if verdict.compress)
+        """The partitions to compress, in the order in which they are taken."""
+        return tuple(partition for group in self.groups for partition in group.due)
+
+    @property
+    def nothing_due(self) -> bool:
+        """Whether there is nothing to compress, and nothing that should be and cannot."""
+        return not self.groups and not self.unreadable
 
 
-def survey(request: CompressRequest) -> Survey:
+def survey(request: CompressRequest, *, now: datetime | None = None) -> Survey:
     """Look at lake and archive; nothing is written and nothing is trained.
+
+    Parameters
+    ----------
+    now
+        The time that ages are counted to; this moment if None.
 
     Raises
     ------
     LakeError, PolicyError, UsageError
         When the lake, the policy or the archive's place cannot be used as asked.
+    DataWouldBeLost
+        When a partition is to be compressed again whose original is gone.
     Corrupt
         When the archive is damaged.
     """
     partitions = list_partitions(request.lake, list(request.where))
-    schema = common_schema(partitions)
     policy = policy_for(request, partitions[0])
-    resolve(policy, schema, {})  # refuses a column or a loss that does not exist, before any value is read
     snapshot = find_snapshot(request.archive)
-    held = None if snapshot is None else held_table(snapshot, schema, policy)
-    judged = tuple((partition, _judge(partition, snapshot)) for partition in partitions)
-    return Survey(judged, schema, snapshot, held)
+    if request.recompress and snapshot is not None:
+        _refuse_gone(request, snapshot, partitions)
+    failed = {} if snapshot is None else setbacks.read(snapshot)
+    now = now or datetime.now(UTC)
+    judged = [(partition, _judge(request, partition, snapshot, failed, now)) for partition in partitions]
+    due = in_order([partition for partition, verdict in judged if verdict.action == "compress"], request.order)
+    taken = due[: request.limit]
+    groups, unreadable = _groups(policy, taken or partitions[:1], snapshot)
+    if not taken:
+        groups, unreadable = (), ()  # made all the same: a policy that does not fit is refused on every run
+    place = {partition.id for partition in due[len(taken) :]}
+    late = Verdict("wait", f"left for the next run: this one takes {request.limit}")
+    judged = [(partition, late if partition.id in place else verdict) for partition, verdict in judged]
+    return Survey(tuple(judged), snapshot, groups, len(due) - len(taken), unreadable)
 
 
 def policy_for(request: CompressRequest, partition: LakePartition) -> Policy:
@@ -74,21 +113,79 @@ def policy_for(request: CompressRequest, partition: LakePartition) -> Policy:
     return policy.model_copy(update={"partition_keys": keys})
 
 
-def resolve_table(request: CompressRequest, found: Survey) -> TableInfo:
-    """The table's record: the archive's own where it has one, else the policy resolved against the whole lake."""
-    if found.held is not None:
-        return found.held.info
-    first = found.partitions[0][0]
-    policy = policy_for(request, first)
-    ranged = ranged_columns(policy, found.schema)
-    ranges = column_ranges(list_partitions(request.lake), ranged) if ranged else {}
-    return TableInfo(found.schema, policy, resolve(policy, found.schema, ranges))
+def resolve_table(request: CompressRequest, group: Group) -> TableInfo:
+    """The table's record: the archive's own where it has one, else the policy resolved against the lake.
+
+    A range is that of all partitions of the lake that have the group's schema, archived ones included.
+    """
+    if group.held is not None:
+        return group.held.info
+    ranged = ranged_columns(group.policy, group.schema)
+    ranges = {}
+    if ranged:
+        alike = [one for one in list_partitions(request.lake) if _has_schema(one, group.schema)]
+        ranges = column_ranges(alike, ranged)
+    return TableInfo(group.schema, group.policy, resolve(group.policy, group.schema, ranges))
 
 
-def ranged_columns(policy: Policy, schema: pa.Schema) -> list[str]:
+def _groups(
+    policy: Policy, due: Sequence[LakePartition], snapshot: Snapshot | None
+) -> tuple[tuple[Group, ...], tuple[tuple[LakePartition, LakeError], ...]]:
+    """The partitions by schema, in the order of their first ones, and those without a readable one.
+
+    A rule may name a column that only some of the partitions have, but not one that none has.
+    """
+    found: list[tuple[pa.Schema, list[LakePartition]]] = []
+    unreadable: list[tuple[LakePartition, LakeError]] = []
+    for partition in due:
+        try:
+            own = schema(partition)
+        except LakeError as error:
+            unreadable.append((partition, error))
+            continue
+        alike = next((members for known, members in found if known.equals(own)), None)
+        if alike is None:
+            found.append((own, [partition]))
+        else:
+            alike.append(partition)
+    if unreadable and not found and snapshot is None:
+        raise unreadable[0][1]
+    every = {name for known, _ in found for name in known.names}
+    groups = []
+    for known, members in found:
+        rules = {
+            name: rule
+            for name, rule in policy.columns.items()
+            if name in known.names or name in policy.partition_keys or name not in every
+        }
+        own_policy = policy.model_copy(update={"columns": rules})
+        resolve(own_policy, known, {})  # refuses a column or a loss that does not exist, before any value is read
+        held = None if snapshot is None else held_table(snapshot, known, own_policy)
+        groups.append(Group(known, own_policy, tuple(members), held))
+    return tuple(groups), tuple(unreadable)
+
+
+def _has_schema(partition: LakePartition, wanted: pa.Schema) -> bool:
+    try:
+        return bool(schema(partition).equals(wanted))
+    except LakeError:
+        return False
+
+
+def _refuse_gone(request: CompressRequest, snapshot: Snapshot, partitions: Sequence[LakePartition]) -> None:
+    archived = {manifest.partition for manifest in select_manifests(snapshot, list(request.where))}
+    gone = sorted(archived - {partition.id for partition in partitions})
+    if gone:
+        raise DataWouldBeLost(
+            f"{request.lake}: the original of {gone[0]}{' and others' if gone[1:] else ''} is gone, so it cannot be "
+            "compressed again; choose partitions that are there with --where"
+        )
+
+
+def ranged_columns(policy: Policy, columns: pa.Schema) -> list[str]:
     """Columns whose bound is relative to their range, so that it has to be known."""
     names = []
-    for field in schema:
+    for field in columns:
         rule = policy.columns.get(field.name)
         kind = family(field.type)
         limit: Limit | None
@@ -105,9 +202,10 @@ def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
         archive=request.archive,
         dry_run=False,
         head=None if found.snapshot is None else found.snapshot.number,
-        model=None,
+        models=(),
         partitions=unchanged(found),
         commits=(),
+        left=found.left,
         seconds=0.0,
     )
 
@@ -116,7 +214,9 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     """The outcomes of the partitions that are left alone."""
     outcomes = []
     for partition, verdict in found.partitions:
-        if verdict.compress or found.snapshot is None:
+        if verdict.action == "wait":
+            outcomes.append(PartitionOutcome(partition.id, "waiting", verdict.reason, source_bytes=partition.size))
+        if verdict.action != "skip" or found.snapshot is None:
             continue
         manifest = found.snapshot.manifest(partition.id)
         length = found.snapshot.state.partitions[partition.id].length
@@ -133,13 +233,26 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     return tuple(outcomes)
 
 
-def _judge(partition: LakePartition, snapshot: Snapshot | None) -> Verdict:
-    if snapshot is None or partition.id not in snapshot.state.partitions:
-        return judge(partition, None, file_sha256)
-    return judge(partition, snapshot.manifest(partition.id).sources, file_sha256)
+def _judge(
+    request: CompressRequest,
+    partition: LakePartition,
+    snapshot: Snapshot | None,
+    failed: Mapping[str, setbacks.Setback],
+    now: datetime,
+) -> Verdict:
+    archived = snapshot is not None and partition.id in snapshot.state.partitions
+    recorded = snapshot.manifest(partition.id).sources if snapshot is not None and archived else None
+    verdict = judge(partition, recorded, file_sha256)
+    if verdict.action == "skip":
+        return Verdict("compress", "asked to be compressed again") if request.recompress else verdict
+    young = None if request.older_than_days is None else too_young(partition, request.older_than_days, now)
+    if young is not None:
+        return Verdict("wait", young)
+    aside = setbacks.set_aside(failed.get(partition.id), partition)
+    return Verdict("wait", aside) if aside is not None else verdict
 
 
-def order(outcomes: Sequence[PartitionOutcome], found: Survey) -> tuple[PartitionOutcome, ...]:
+def in_lake_order(outcomes: Sequence[PartitionOutcome], found: Survey) -> tuple[PartitionOutcome, ...]:
     """The outcomes in the lake's order."""
     place = {partition.id: index for index, (partition, _) in enumerate(found.partitions)}
     return tuple(sorted(outcomes, key=lambda outcome: place[outcome.partition]))

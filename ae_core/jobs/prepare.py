@@ -20,7 +20,7 @@ from ae_core.archive.format import read_table, table_bytes
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal, put_report, put_shared
 from ae_core.jobs import drift
-from ae_core.jobs.plan import Survey, resolve_table
+from ae_core.jobs.plan import Group, Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import Drift, ModelUse
@@ -46,8 +46,8 @@ class Prepared:
     page_data: bool
 
 
-def prepare(request: CompressRequest, found: Survey, *, progress: Progress = silent) -> Prepared:
-    """Open or make the archive, and reuse its model for this schema and policy or train one and commit it.
+def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: Progress = silent) -> Prepared:
+    """Open or make the archive, and reuse its model for the group's schema and policy or train one and commit it.
 
     A model is trained where there is none, and where the rows that are due have drifted so far from the held one that
     a new one is expected to pay for itself; the new one is committed where it does.
@@ -59,25 +59,25 @@ def prepare(request: CompressRequest, found: Survey, *, progress: Progress = sil
     NotCommitted
         When the model's commit did not land.
     """
-    info = resolve_table(request, found)
+    info = resolve_table(request, group)
     target = open_target(request.archive)
-    sample = drift.scored_sample(found.due)
-    rows = sum(sum(row_counts(partition)) for partition in found.due)
-    held = () if found.held is None else found.held.models[: drift.SCORED_MODELS]
+    sample = drift.scored_sample(group.due)
+    rows = sum(sum(row_counts(partition)) for partition in group.due)
+    held = () if group.held is None else group.held.models[: drift.SCORED_MODELS]
     scored = (_score(target, model, sample, rows, request.threads) for model in held)
     best = next(scored, None)
     if best is not None and drift.asks_for_training(best.drift):
         best = min((best, *scored), key=lambda use: use.drift.bits_now or 0.0)
     if best is not None and not drift.asks_for_training(best.drift):
-        return _reuse(request, found, target, best)
-    trained = _train(request, found, info, rows, progress)
+        return _reuse(request, group, target, best)
+    trained = _train(request, group, info, rows, progress)
     bits = drift.bits_a_row(trained.codec, sample, threads=request.threads)
     if best is None:
         return _commit(request, found, info, target, trained, drift.first_training(rows, bits, trained.stored))
     seen = drift.settle(best.drift, bits, trained.stored)
     if seen.decision == "retrained":
         return _commit(request, found, info, target, trained, seen)
-    return _reuse(request, found, target, replace(best, seconds=trained.seconds, drift=seen))
+    return _reuse(request, group, target, replace(best, seconds=trained.seconds, drift=seen))
 
 
 def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: int, threads: int) -> ModelUse:
@@ -88,9 +88,9 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
     return ModelUse(held.ref.sha256, held.ref.length, True, 0.0, codec.no_latents_reason, seen)
 
 
-def _reuse(request: CompressRequest, found: Survey, target: Snapshot, use: ModelUse) -> Prepared:
-    assert found.held is not None
-    return Prepared(request.archive, found.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
+    assert group.held is not None
+    return Prepared(request.archive, group.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class _Trained:
         return drift.stored_bytes(len(self.data), len(canonical_json(self.report)))
 
 
-def _train(request: CompressRequest, found: Survey, info: TableInfo, rows: int, progress: Progress) -> _Trained:
+def _train(request: CompressRequest, group: Group, info: TableInfo, rows: int, progress: Progress) -> _Trained:
     start = time.perf_counter()
     from ae_core.fitting import train_codec  # imports torch, which a run that reuses its model never needs
 
-    sample = read_sample(found.due)
+    sample = read_sample(group.due)
     codec, report = train_codec(
         info.schema,
         sample,

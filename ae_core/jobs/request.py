@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ae_core.errors import PolicyError, UsageError
+from ae_core.jobs.choice import Order
 from ae_core.policy import load_policy, policy_from_range
 
 _CREDENTIALS = re.compile(r"://[^/@]*@")
@@ -20,6 +21,9 @@ class CompressRequest(BaseModel):
     `policy` is the YAML text itself, `where` are conditions such as `month>=3`, `threads` is the number of blocks
     worked on at once (0: one per core), `seed` starts the training; `page_data` stores the histograms and worst rows
     that a loss report shows beside its figures.
+
+    What a run takes of the partitions that are due: those `older_than_days`, in this `order`, at most `limit`, and no
+    new ones after `max_hours`; `recompress` takes archived and unchanged ones again, with the policy as it is now.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +35,11 @@ class CompressRequest(BaseModel):
     threads: int = Field(default=0, ge=0, le=1024)
     seed: int = Field(default=0, ge=0, lt=2**31)
     page_data: bool = True
+    older_than_days: float | None = Field(default=None, ge=0, le=1e6)
+    order: Order = "lake"
+    limit: int | None = Field(default=None, ge=1)
+    max_hours: float | None = Field(default=None, gt=0, le=1e6)
+    recompress: bool = False
 
     @classmethod
     def checked(
@@ -44,6 +53,11 @@ class CompressRequest(BaseModel):
         threads: int = 0,
         seed: int = 0,
         page_data: bool = True,
+        older_than_days: float | None = None,
+        order: Order = "lake",
+        limit: int | None = None,
+        max_hours: float | None = None,
+        recompress: bool = False,
     ) -> CompressRequest:
         """A request with the policy of a YAML file, or the short policy of a range.
 
@@ -65,6 +79,11 @@ class CompressRequest(BaseModel):
             threads=threads,
             seed=seed,
             page_data=page_data,
+            older_than_days=older_than_days,
+            order=order,
+            limit=limit,
+            max_hours=max_hours,
+            recompress=recompress,
         )
 
 

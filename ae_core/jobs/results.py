@@ -46,7 +46,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip"]
+    action: Literal["compress", "skip", "wait"]
     reason: str
     rows: int
     source_bytes: int
@@ -101,7 +101,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed"]
+    action: Literal["compressed", "unchanged", "failed", "waiting"]
     reason: str
     rows: int = 0
     source_bytes: int = 0
@@ -113,16 +113,26 @@ class PartitionOutcome:
 
 @dataclass(frozen=True)
 class CompressResult:
-    """What a compress run did; `commits` are the numbers of the commits that it made."""
+    """What a compress run did; `commits` are the numbers of the commits that it made.
+
+    There is a model for every schema among the partitions that were due; `left` counts partitions that are due and
+    were left for a later run by a limit.
+    """
 
     lake: str
     archive: str
     dry_run: Literal[False]
     head: int | None
-    model: ModelUse | None
+    models: tuple[ModelUse, ...]
     partitions: tuple[PartitionOutcome, ...]
     commits: tuple[int, ...]
+    left: int
     seconds: float
+
+    @property
+    def model(self) -> ModelUse | None:
+        """The model of the first schema; None when nothing was due."""
+        return self.models[0] if self.models else None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from itertools import accumulate, islice
 
 import pyarrow as pa
 
+from ae_core.errors import LakeError
 from ae_core.lake import BLOCK_ROWS, LakePartition, footers, read_blocks
 
 SAMPLE_CELLS = 8_000_000
@@ -38,18 +39,32 @@ def choose_blocks(rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELL
 
 
 def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELLS) -> list[pa.Table]:
-    """The chosen blocks of the partitions, in order; empty where no partition has a row."""
+    """The chosen blocks of the partitions, in order; empty where no partition has a row.
+
+    A partition that cannot be read is left out: it fails by itself when it is encoded.
+
+    Raises
+    ------
+    LakeError
+        When none can be read.
+    """
     found = [footers(partition) for partition in partitions]
     rows = [sum(footer.num_rows for footer in group) for group in found]
     columns = max((footer.num_columns for group in found for footer in group), default=1)
+    places: dict[int, dict[int, int]] = {}
+    for position, block, take in choose_blocks(rows, columns, cells=cells):
+        places.setdefault(position, {})[block] = take
     sample: list[pa.Table] = []
-    for position, partition in enumerate(partitions):
-        wanted = {block: take for place, block, take in choose_blocks(rows, columns, cells=cells) if place == position}
-        if not wanted:
-            continue
-        for number, block in enumerate(islice(read_blocks(partition), max(wanted) + 1)):
-            if number in wanted:
-                sample.append(block.slice(0, wanted[number]))
+    problems: list[LakeError] = []
+    for position, wanted in sorted(places.items()):
+        try:
+            for number, block in enumerate(islice(read_blocks(partitions[position]), max(wanted) + 1)):
+                if number in wanted:
+                    sample.append(block.slice(0, wanted[number]))
+        except LakeError as error:
+            problems.append(error)
+    if problems and not sample:
+        raise problems[0]
     return sample
 
 

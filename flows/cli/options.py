@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ae_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from ae_core.jobs.choice import Order
 
 Lake = Annotated[
     str, typer.Argument(metavar="LAKE", help="Path or URL of a folder of Parquet files.", show_default=False)
@@ -33,6 +38,19 @@ Range = Annotated[
         show_default=False,
     ),
 ]
+
+
+def order_of(text: str) -> Order:
+    """The value of `--order`.
+
+    Raises
+    ------
+    UsageError
+    """
+    for order in ("lake", "newest", "oldest", "largest"):
+        if text == order:
+            return order
+    raise UsageError(f"--order {text}: say lake, newest, oldest or largest")
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -54,6 +54,32 @@ def compress(
     page_data: Annotated[
         bool, typer.Option("--page-data/--no-page-data", help="Store what the HTML report draws (some kB a partition).")
     ] = True,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            "--older-than", min=0, metavar="DAYS", help="Only partitions at least that old.", show_default=False
+        ),
+    ] = None,
+    order: Annotated[
+        str, typer.Option("--order", metavar="ORDER", help="Which come first: lake, newest, oldest or largest.")
+    ] = "lake",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help="At most N partitions in this run.", show_default=False),
+    ] = None,
+    max_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--max-hours",
+            min=0.001,
+            metavar="H",
+            help="Begin nothing new after H hours; commit and stop.",
+            show_default=False,
+        ),
+    ] = None,
+    recompress: Annotated[
+        bool, typer.Option("--recompress", help="Also what is archived and unchanged, with the policy as it is now.")
+    ] = False,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -69,7 +95,18 @@ def compress(
             "proposes a policy"
         )
     request = CompressRequest.checked(
-        lake, archive, policy=policy, range_=range_, where=where, threads=threads, page_data=page_data
+        lake,
+        archive,
+        policy=policy,
+        range_=range_,
+        where=where,
+        threads=threads,
+        page_data=page_data,
+        older_than_days=older_than,
+        order=options.order_of(order),
+        limit=limit,
+        max_hours=max_hours,
+        recompress=recompress,
     )
     if dry_run:
         from ae_core.jobs.dry_run import dry_run as predict
@@ -85,7 +122,7 @@ def _run_flow(request: CompressRequest) -> CompressResult:
 
     # asked before Prefect starts: bad input and a second run answer at once
     found = survey(request)
-    if not found.due:
+    if found.nothing_due:
         return nothing_to_do(request, found)
     from flows.server import prepare_prefect
 
@@ -162,8 +199,12 @@ def _print_dry_run(prediction: DryRun) -> None:
 
 def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
+    waiting = [row for row in result.partitions if row.action == "waiting"]
     if not done:
-        say(f"{result.archive}: all {len(result.partitions)} partitions are archived and unchanged; nothing to do")
+        same = len(result.partitions) - len(waiting)
+        say(f"{result.archive}: {same} partitions are archived and unchanged, {len(waiting)} wait; nothing to do")
+        for row in waiting[:10]:
+            say(f"  {row.partition} waits: {row.reason}")
         return
     print_table(
         ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],
@@ -182,13 +223,16 @@ def _print_result(result: CompressResult) -> None:
             for row in result.partitions
         ],
     )
-    if result.model is not None:
-        drift = result.model.drift
-        how = "reused" if result.model.reused else f"{drift.decision} in {result.model.seconds:.0f} s"
-        say(f"model {result.model.digest[:12]}, {human_bytes(result.model.bytes)}, {how}")
-        say(f"  {drift.reason}")
-        if result.model.no_latents_reason:
-            say(f"  no latents: {result.model.no_latents_reason}")
+    for model in result.models:
+        how = "reused" if model.reused else f"{model.drift.decision} in {model.seconds:.0f} s"
+        say(f"model {model.digest[:12]}, {human_bytes(model.bytes)}, {how}")
+        say(f"  {model.drift.reason}")
+        if model.no_latents_reason:
+            say(f"  no latents: {model.no_latents_reason}")
+    if result.left:
+        pace = sum(row.source_bytes for row in done) / max(1e-9, result.seconds)
+        seconds = sum(row.source_bytes for row in waiting if row.reason.startswith("left")) / max(1.0, pace)
+        say(f"{result.left} more partitions are due, about {seconds / 60:.0f} min at this pace; run again for them")
     say(
         f"{len(done)} partitions in {len(result.commits)} commits, {result.seconds:.0f} s; "
         f"see: latentlake ls {result.archive}"

@@ -104,7 +104,7 @@ def archive_row(
         max(ratios),
         {**split, "metadata": size - sum(split.values())},
         split["latents"] + split["residuals"] + model,
-        (made.answer["model"] or {}).get("seconds"),
+        sum(model["seconds"] for model in made.answer["models"]),
         max(made.peak_memory, decoded.peak_memory),
     )
 

@@ -130,7 +130,7 @@ def measure(axis: str, table: pa.Table, rows: int, work: Path) -> Point:
     )
     listing = run("ls", archive).answer
     model = sum(each["bytes"] for each in listing["models"])
-    training = (made.answer["model"] or {}).get("seconds", 0.0)
+    training = sum(model["seconds"] for model in made.answer["models"])
     point = Point(
         axis,
         rows,

@@ -23,7 +23,7 @@ def test_second_run_does_nothing(cli, plain, tmp_path):
     done = cli("compress", mine.lake, mine.archive, "--policy", mine.policy, "--json")
     assert (done.code, set(_actions(done).values())) == (0, {"unchanged"})
     assert done.json["commits"] == []
-    assert done.json["model"] is None
+    assert done.json["models"] == []
     assert "Prefect" not in done.err
     assert _objects(mine.archive) == before
 
@@ -43,12 +43,10 @@ def test_only_what_changed_is_compressed_again_with_the_same_model(cli, plain, w
     done = cli("compress", mine.lake, mine.archive, "--policy", mine.policy, "--json")
     assert done.code == 0, done.err
     assert _actions(done) == {"month=1": "unchanged", "month=2": "compressed", "month=3": "compressed"}
-    assert done.json["model"]["reused"] is True
-    assert done.json["model"]["digest"] == plain.result["model"]["digest"]
-    assert (plain.result["model"]["drift"]["decision"], done.json["model"]["drift"]["decision"]) == (
-        "trained",
-        "reused",
-    )
+    (model,), (first,) = done.json["models"], plain.result["models"]
+    assert model["reused"] is True
+    assert model["digest"] == first["digest"]
+    assert (first["drift"]["decision"], model["drift"]["decision"]) == ("trained", "reused")
     assert cli("decode", mine.archive, tmp_path / "new").code == 0
     assert cli("decode", mine.archive, tmp_path / "old", "--snapshot", "1").code == 0
     assert pq.read_metadata(tmp_path / "new/month=2/part-0.parquet").num_rows == 155

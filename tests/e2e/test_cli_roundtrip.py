@@ -37,7 +37,7 @@ def test_compress_says_what_it_did(made):
     assert {row["action"] for row in result["partitions"]} == {"compressed"}
     assert {row["reason"] for row in result["partitions"]} == {"new"}
     assert all(0 < row["worst_ratio"] <= 1 for row in result["partitions"])
-    assert result["model"]["reused"] is False
+    assert result["models"][0]["reused"] is False
     assert result["commits"] == [0, 1]
 
 

@@ -109,7 +109,7 @@ def test_compress_says_why_a_model_was_reused_or_not(capsys):
     drift = results.Drift("retrained", "50 bits a row, 20 by a model trained on them", 9, 20.0, 50.0, 20.0, 34, 10)
     use = results.ModelUse("abc", 5, False, 2.0, None, drift)
     done = results.PartitionOutcome("month=1", "compressed", "new", commit=1)
-    _print_result(results.CompressResult("l", "a", False, 1, use, (done,), (1,), 3.0))
+    _print_result(results.CompressResult("l", "a", False, 1, (use,), (done,), (1,), 0, 3.0))
     printed = capsys.readouterr()
     assert "retrained in 2 s" in printed.out + printed.err
     assert drift.reason in printed.out + printed.err

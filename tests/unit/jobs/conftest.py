@@ -29,4 +29,4 @@ def run(lake, tmp_path):
     """The request, what was found, and the prepared archive of a run that has not encoded anything yet."""
     request = CompressRequest.checked(str(lake), str(tmp_path / "archive"), range_="0.01")
     found = survey(request)
-    return request, found, prepare(request, found)
+    return request, found, prepare(request, found, found.groups[0])

@@ -27,7 +27,7 @@ def test_new_partition():
 
 def test_same_size_and_token_reads_nothing():
     verdict = judge(_partition(("a", 10, "t", 0.0)), [_recorded()], _no_reading)
-    assert (verdict.compress, verdict.reason) == (False, "unchanged")
+    assert (verdict.action, verdict.reason) == ("skip", "unchanged")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_same_size_and_token_reads_nothing():
 )
 def test_names_and_sizes_decide_without_reading(files, reason):
     verdict = judge(_partition(*files), [_recorded()], _no_reading)
-    assert verdict.compress
+    assert verdict.action == "compress"
     assert reason in verdict.reason
 
 
@@ -49,7 +49,7 @@ def test_file_that_went_is_a_change():
     assert verdict.reason == "b went since"
 
 
-@pytest.mark.parametrize(("sha256", "compress"), [("x", False), ("y", True)])
-def test_a_new_token_is_settled_by_the_content(sha256, compress):
+@pytest.mark.parametrize(("sha256", "action"), [("x", "skip"), ("y", "compress")])
+def test_a_new_token_is_settled_by_the_content(sha256, action):
     verdict = judge(_partition(("a", 10, "other", 0.0)), [_recorded()], lambda *_: sha256)
-    assert verdict.compress is compress
+    assert verdict.action == action

@@ -195,7 +195,8 @@ def test_a_model_whose_report_names_no_bits_is_reused(lake, monkeypatch):
     lake.add("after")
     monkeypatch.setattr("ae_core.jobs.target.training_reports", _without_drift(training_reports))
     request = CompressRequest.checked(lake.url, lake.archive, policy=str(lake.policy))
-    use = prepare(request, survey(request)).use
+    found = survey(request)
+    use = prepare(request, found, found.groups[0]).use
     assert (use.drift.decision, use.drift.bits_then) == ("reused", None)
 
 

@@ -21,6 +21,11 @@ from ae_core.jobs.plan import survey
 from ae_core.jobs.prepare import prepare
 
 
+def _prepared(request):
+    found = survey(request)
+    return prepare(request, found, found.groups[0])
+
+
 def _staged(run):
     _, found, prepared = run
     return prepared, [encode_partition(prepared, partition, threads=1) for partition in found.due]
@@ -155,10 +160,10 @@ def test_a_cell_outside_its_bound_is_never_staged(run, monkeypatch):
 
 def test_the_model_is_prepared_once(run):
     request, _, prepared = run
-    again = prepare(request, survey(request))
+    again = _prepared(request)
     assert (again.model, again.use.reused, again.commit) == (prepared.model, True, None)
     other = request.model_copy(update={"policy": "version: 1\ndefault: {float: exact}\n"})
-    assert not prepare(other, survey(other)).use.reused
+    assert not _prepared(other).use.reused
 
 
 def test_each_partition_keeps_its_own_schema_metadata(run, lake):
@@ -170,11 +175,11 @@ def test_each_partition_keeps_its_own_schema_metadata(run, lake):
 
 def test_batches_are_due_by_number_or_time(run):
     _, batch = _staged(run)
-    by_number = Batcher(partitions=2, seconds=1e9)
+    by_number = Batcher(partitions=2, size=1 << 40, seconds=1e9)
     assert by_number.add(batch[0]) == []
     assert by_number.add(batch[1]) == batch
     assert by_number.flush() == []
-    assert Batcher(partitions=9, seconds=0.0).add(batch[0]) == batch[:1]
+    assert Batcher(partitions=9, size=1 << 40, seconds=0.0).add(batch[0]) == batch[:1]
 
 
 def test_partition_needs_one_match(run):

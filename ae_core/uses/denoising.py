@@ -131,7 +131,6 @@ def _weighed(block: Alternatives, some: Ints, asked: dict[int, Ints]) -> list[_B
     """The best other value of every cell that is asked for."""
     found = []
     variants: list[Variants] = []
-    network = next(i for i, column in enumerate(block.plan.columns) if column.coder == "network")
     for index, rows in asked.items():
         if not len(rows):
             continue
@@ -140,7 +139,8 @@ def _weighed(block: Alternatives, some: Ints, asked: dict[int, Ints]) -> list[_B
         elif (one := block.candidates(index, rows)) is not None and len(one.rows):
             variants.append(one)
     if variants:
-        itself = Variants(some, network, np.asarray(block.codes[network][some], np.int64))
+        any_column = variants[0].column
+        itself = Variants(some, any_column, np.asarray(block.codes[any_column][some], np.int64))
         base, *bits = block.bits([itself, *variants])
         for one, cost in zip(variants, bits, strict=True):
             if block.is_grid(one.column):

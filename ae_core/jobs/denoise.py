@@ -26,8 +26,8 @@ from ae_core.threads import ordered_map
 from ae_core.uses.alternatives import changeable
 from ae_core.uses.denoising import DenoisedBlock, denoise_block
 
-EVIDENCE = 12.0
-"""Bits: the value in place of a cell has to be four thousand times as likely."""
+EVIDENCE = 10.0
+"""Bits: the value in place of a cell has to be a thousand times as likely."""
 CHANGES = "_changes.parquet"  # readers of folders pass over names with an underscore
 
 _SCHEMA = pa.schema(
@@ -60,7 +60,7 @@ def denoise(
 
     Parameters
     ----------
-    evidence : bits that a replacement has to save: 12 means that the model holds it 4,096 times as likely.
+    evidence : bits that a replacement has to save: 10 means that the model holds it 1,024 times as likely.
     fill : columns whose nulls are all filled; elsewhere a null is replaced like any other cell.
 
     Raises

@@ -21,9 +21,10 @@ from ae_core.jobs.use_rows import partitions_with
 from ae_core.records import file_path
 from ae_core.selection import RowRange, Where
 from ae_core.threads import ordered_map
-from ae_core.uses.sampling import Drawn, draw_rows, sample_schema, withheld
+from ae_core.uses.sampling import draw_rows, sample_schema, withheld
 
 FILE = "sample.parquet"
+LEAST_RUN = 16_384  # rows that are drawn in a row, where the block has them: days come to their end
 MOST_DRAWS = 200  # of one run of rows, before a model that names hardly any known value is given up
 
 
@@ -89,7 +90,7 @@ def sample(
 
 @dataclass(frozen=True)
 class _Task:
-    """Rows to draw after the template of one block."""
+    """Rows to draw after one block: of a long run, however few are wanted, since each row follows the one before."""
 
     source: Archive
     partition: Partition
@@ -105,12 +106,12 @@ def _shares(sizes: Sequence[int], rows: int) -> list[int]:
 
 
 def _tasks(source: Archive, partition: Partition, rows: int, entropy: tuple[int, int]) -> Iterator[_Task]:
-    """Whole blocks in turn until the rows are there, the last one cut."""
+    """Most of each block in turn until the rows are there."""
     sizes, number = [size for size in partition.manifest.block_rows if size], 0
     blocks = [block for block, size in enumerate(partition.manifest.block_rows) if size]
     while rows:
         place = number % len(blocks)
-        count = min(rows, sizes[place])
+        count = min(rows, max(1, sizes[place] * 9 // 10))  # some rows are thrown away
         yield _Task(source, partition, blocks[place], count, (*entropy, number))
         rows, number = rows - count, number + 1
 
@@ -123,21 +124,23 @@ def _draw(task: _Task) -> tuple[pa.Table, int]:
     block = RowRange(first, first + manifest.block_rows[task.block])
     template = pa.concat_tables(task.partition.blocks(rows=block)).cast(codec.plan.schema)
     random = np.random.Generator(np.random.PCG64(list(task.entropy)))
-    # fewer rows than the block has are spread over it, so that what the template tells is told of all of it
-    spread = np.sort(random.choice(template.num_rows, task.rows, replace=False))
-    wanted = template.take(pa.array(spread))
-    parts: list[tuple[np.ndarray, Drawn]] = []
-    missing, thrown = np.arange(task.rows), 0
+    length = min(template.num_rows, max(LEAST_RUN, 2 * task.rows))
+    start = int(random.integers(template.num_rows - length + 1))
+    run = template.slice(start, length).combine_chunks()
+    encoded = encode_columns(codec.plan, run)
+    tables: list[pa.Table] = []
+    places: list[np.ndarray] = []
+    drawn_rows = 0
     for _ in range(MOST_DRAWS):
-        rest = wanted.take(pa.array(missing)) if len(missing) < task.rows else wanted
-        drawn = draw_rows(codec, encode_columns(codec.plan, rest), rest, random)
-        parts.append((missing[drawn.kept], drawn))
-        missing = missing[~drawn.kept]
-        thrown += len(missing)
-        if not len(missing):
+        drawn = draw_rows(codec, encoded, run, random)
+        tables.append(drawn.table)
+        places.append(np.flatnonzero(drawn.kept))
+        drawn_rows += length
+        if sum(map(len, places)) >= task.rows:
             break
     else:
         raise UsageError(f"{task.partition.id}: its model names hardly any value that it knows: it cannot be sampled")
-    order = np.argsort(np.concatenate([places for places, _ in parts]))
-    table = pa.concat_tables([drawn.table for _, drawn in parts])
-    return (table if len(parts) == 1 else table.take(pa.array(order))), thrown
+    found = np.concatenate(places)
+    chosen = random.choice(len(found), task.rows, replace=False)
+    chosen = chosen[np.argsort(found[chosen], kind="stable")]  # in the order of the template
+    return pa.concat_tables(tables).take(pa.array(chosen)), drawn_rows - len(found)

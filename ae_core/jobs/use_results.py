@@ -83,8 +83,8 @@ class SampledPartition:
 class Sample:
     """New rows of a model.
 
-    `withheld` are columns of nulls and why: sensitive, or without a model. `drawn_again` counts rows that were drawn
-    anew, because the model named a value that it does not know.
+    `withheld` are columns of nulls and why: sensitive, or without a model. `thrown_away` counts rows in
+    which the model named a value that it does not know.
     """
 
     archive: str
@@ -92,7 +92,7 @@ class Sample:
     snapshot: int
     seed: int
     rows: int
-    drawn_again: int
+    thrown_away: int
     partitions: tuple[SampledPartition, ...]
     withheld: dict[str, str]
     seconds: float

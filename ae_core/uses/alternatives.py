@@ -30,6 +30,8 @@ FINE = 48  # and then so many around the best of them
 
 _NULL_REST = np.iinfo(np.int64).min
 
+TYPO_RARITY = 20  # a word so many times rarer than one near it may be a typing error
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -180,6 +182,20 @@ class Alternatives:
         steps = np.unique(np.linspace(-reach, reach, min(FINE, 2 * reach + 1)).astype(np.int64))
         found = np.clip(codes[:, None] + steps, 0, domain.levels - 1)
         return Variants(np.repeat(rows, len(steps)), index, found.reshape(-1))
+
+    def is_typo(self, index: int, rows: Ints, codes: Ints) -> npt.NDArray[np.bool_]:
+        """True where a cell's word is one typing error away from the code's, and far rarer in the block."""
+        column = self.plan.columns[index]
+        found = np.zeros(len(rows), np.bool_)
+        if column.domain is None or not isinstance(column.code, TextCode) or not _spelled(column):
+            return found
+        near = self._near(index, rows)
+        told = set(zip(near.rows.tolist(), near.codes.tolist(), strict=True))
+        counts = np.bincount(self.codes[index], minlength=column.domain.size)
+        own = self.codes[index][rows]
+        rare = (counts[own] * TYPO_RARITY <= counts[codes]) | (own == column.domain.escape)
+        found[rare] = [pair in told for pair in zip(rows[rare].tolist(), codes[rare].tolist(), strict=True)]
+        return found
 
     def is_grid(self, index: int) -> bool:
         """True where `candidates` tries some values of many."""

@@ -3,7 +3,8 @@
 The evidence against a cell is how many bits its row would save with the best other value: the logarithm of how much
 likelier the model holds that value, given all other cells of the row and the rows before. Numbers are replaced by their
 conditional expectation, taken to the nearest value that the column has; texts by the likeliest word, of a word that the
-model does not know only by one a typing error away. One cell of a row is replaced at a time, that of the strongest
+model does not know only by one a typing error away. Half the evidence is enough where a word is one typing error away
+from one that is far more frequent. One cell of a row is replaced at a time, that of the strongest
 evidence first, and the row is looked at again.
 """
 
@@ -25,6 +26,7 @@ from ae_core.uses.surprise import surprise
 
 ROUNDS = 3  # cells of a row that are replaced at most, beside those that have to be filled
 TOGETHER = 500  # rows whose variants are weighed at once: memory stays bounded
+TYPO_SHARE = 0.5  # of the evidence is enough for a rare word one typing error away from a frequent one
 UNSUPPORTED = 6.0  # bits beyond the best at which a value is no expectation but a gap between two
 UNLIKELY = 30.0  # bits beyond the best that count for nothing in an expectation
 
@@ -69,7 +71,7 @@ def denoise_block(codec: Codec, table: pa.Table, *, evidence: float, fill: Colle
     filled = [index for index in columns if codec.plan.columns[index].name in set(fill)]
     (scores,) = surprise(codec, [table])
     bits = scores.bits
-    suspicious = bits > np.median(bits) + evidence if len(bits) else np.zeros(0, np.bool_)
+    suspicious = bits > np.median(bits) + evidence * TYPO_SHARE if len(bits) else np.zeros(0, np.bool_)
     changed: dict[tuple[int, int], float] = {}
     waiting = {index: block.null(index) for index in filled}
     for _ in range(ROUNDS + len(filled)):
@@ -85,7 +87,7 @@ def denoise_block(codec: Codec, table: pa.Table, *, evidence: float, fill: Colle
             block.change(best.column, best.rows, best.codes)
             for row, gain in zip(best.rows.tolist(), best.gain.tolist(), strict=True):
                 changed[(row, best.column)] = gain
-            suspicious[best.rows[best.gain >= evidence]] = True
+            suspicious[best.rows[best.gain >= evidence * TYPO_SHARE]] = True
             if best.column in waiting:
                 waiting[best.column][best.rows] = False
     changes = tuple(Change(row, column, gain) for (row, column), gain in sorted(changed.items()))
@@ -113,7 +115,11 @@ def _strongest(
         gain = np.full((len(options), len(some)), -np.inf)
         for number, best in enumerate(options):
             place = np.searchsorted(some, best.rows)
-            gain[number, place] = np.where(best.gain >= evidence, best.gain, -np.inf)
+            enough = best.gain >= evidence
+            close = ~enough & (best.gain >= evidence * TYPO_SHARE)
+            if close.any():
+                enough[close] = block.is_typo(best.column, best.rows[close], best.codes[close])
+            gain[number, place] = np.where(enough, best.gain, -np.inf)
             if best.column in waiting:
                 must = waiting[best.column][best.rows]
                 gain[number, place[must]] = best.gain[must] + 1e6  # first, the surest of them first

@@ -199,8 +199,8 @@ def sample(
     if json:
         return print_json(result)
     say(f"{result.rows:,} rows in {len(result.partitions)} files under {result.out} ({result.seconds:.1f} s)")
-    if result.drawn_again:
-        say(f"  {result.drawn_again:,} rows with a value that the model does not know were drawn again")
+    if result.thrown_away:
+        say(f"  {result.thrown_away:,} more rows named a value that the model does not know and were thrown away")
     for name, why in result.withheld.items():
         say(f"  column {name}: {why}")
     return None
@@ -211,8 +211,8 @@ def denoise(
     out: options.Out,
     where: options.Where = None,
     evidence: Annotated[
-        float, typer.Option("--evidence", metavar="BITS", help="What a replacement has to save: 12 is 4,096 to 1.")
-    ] = 12.0,
+        float, typer.Option("--evidence", metavar="BITS", help="What a replacement has to save: 10 is 1,024 to 1.")
+    ] = 10.0,
     fill: Annotated[
         str | None, typer.Option("--fill", metavar="A,B", help="Fill all nulls of these columns.", show_default=False)
     ] = None,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ae_core.jobs.denoise import EVIDENCE
 from ae_core.pipeline import Codec
 from ae_core.uses.denoising import denoise_block
 from tests.benchmarks.uses.data import (
@@ -31,7 +32,6 @@ from tests.benchmarks.uses.data import (
 )
 
 SHARE = 0.01
-EVIDENCE = 12.0
 HEAD = ("table", "fault", "cells", "noisy", "latentlake denoise", "median filter", "kNN", "iterative", "measure")
 
 Mask = npt.NDArray[np.bool_]

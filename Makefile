@@ -58,7 +58,7 @@ bench-scale: $(INSTALLED) ## bytes, time and memory as rows and columns grow (lo
 bench-previews: $(INSTALLED) ## previews against PCA at the same bytes
 	@$(BIN)/python -m tests.benchmarks.previews $(BENCH_ARGS)
 
-bench-uses: $(INSTALLED) ## features, anomalies, made-up rows, noise reduction against their peers (after make demo; pip install scikit-learn pyod)
+bench-uses: $(INSTALLED) ## features, anomalies, made-up rows, noise reduction against their peers (after make demo; pip install scikit-learn pyod tqdm)
 	@$(BIN)/python -m tests.benchmarks.uses $(BENCH_ARGS)
 
 bench-speed: $(INSTALLED) ## decoding ten years of flights, the kernels alone, encoding against Parquet zstd-19

@@ -38,16 +38,16 @@ __all__ = [
 
 _HOMES = {
     "anomalies": ("ae_core.jobs.anomalies", "anomalies"),
+    "compress": ("ae_core.jobs.compress", "compress_lake"),
+    "decode": ("ae_core.jobs.decode", "decode"),
     "denoise": ("ae_core.jobs.denoise", "denoise"),
     "dimensions": ("ae_core.jobs.dimensions", "dimensions"),
     "encode": ("ae_core.jobs.features", "encode"),
     "features": ("ae_core.jobs.features", "features"),
-    "sample": ("ae_core.jobs.sample", "sample"),
-    "surprise_share": ("ae_core.jobs.anomalies", "surprise_share"),
-    "compress": ("ae_core.jobs.compress", "compress_lake"),
-    "decode": ("ae_core.jobs.decode", "decode"),
     "open_archive": ("ae_core.dataset", "open_archive"),
     "plan": ("ae_core.jobs.profile", "profile_lake"),
+    "sample": ("ae_core.jobs.sample", "sample"),
+    "surprise_share": ("ae_core.jobs.anomalies", "surprise_share"),
     "verify": ("ae_core.jobs.verify", "verify"),
 }
 

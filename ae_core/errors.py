@@ -56,12 +56,20 @@ class UnsupportedFormat(UsageError):
     """The archive needs a newer release than this one."""
 
 
+class SnapshotExpired(UsageError):
+    """The snapshot is older than what gc keeps: some of its objects are given up. Newer ones can be read."""
+
+
 class NoLatents(UsageError):
     """The partition has no latents (or no preview), for a reason that its manifest states."""
 
 
 class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
+
+
+class StoreDenied(UsageError):
+    """The store knows no such credentials, or they may not do this; the message says whose they were."""
 
 
 class ModelError(UsageError):
@@ -75,6 +83,10 @@ class StoreUnsafe(LatentlakeError):
     """The store does not honour create-if-absent, or cannot be written."""
 
     exit_code = 3
+
+
+class StoreUnreachable(StoreUnsafe):
+    """The store gave no answer in time; the same may be asked again."""
 
 
 # --- 4: nothing, or not everything, was committed --------------------------------------------------

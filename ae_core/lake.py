@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,9 +27,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_core.errors import LakeError
+from ae_core.remote.places import locate
+from ae_core.remote.profiles import settings_file
+from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
+REBUILT_PREFIX = b"latentlake."
+"""Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -115,24 +120,29 @@ def refresh(partition: LakePartition) -> LakePartition:
     return now
 
 
-def _file_path(fs: fsspec.AbstractFileSystem, root: str, partition: LakePartition, file: SourceFile) -> str:
+def _file_path(fs: Any, root: str, partition: LakePartition, file: SourceFile) -> str:
     """Path of a file for its store; the lake may itself be the file."""
     single = not partition.keys and "/" not in partition.id and fs.isfile(root)
     return root if single else f"{root}/{partition.path_of(file)}"
 
 
-def _open_lake(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    if re.search(r"://[^/@]*:[^/@]*@", url):
-        raise LakeError("the lake's URL holds credentials: use the ambient ones of the cloud, or a store profile")
+def _open_lake(url: str) -> tuple[Any, str]:
+    """What reads the lake's files, a filesystem of fsspec or `Objects`, and the lake's path in it."""
+    place = locate(url)
+    if place.remote:
+        from ae_core.remote.objects import Objects  # the clients of object stores are slow to import
+
+        return Objects(place), place.path
     try:
         fs, root = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise LakeError(f"{url}: {error}") from None
+        hint = f"; there is no store profile of that name in {settings_file()} either" if "://" in url else ""
+        raise LakeError(f"{url}: {error}{hint}") from None
     fs.invalidate_cache()
     return fs, root.rstrip("/")
 
 
-def _list_files(fs: fsspec.AbstractFileSystem, root: str, url: str) -> dict[str, dict[str, Any]]:
+def _list_files(fs: Any, root: str, url: str) -> dict[str, dict[str, Any]]:
     """Data files below a folder: path relative to it -> the store's description of the file."""
     try:
         if fs.isfile(root):
@@ -206,22 +216,20 @@ def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
         return SourceFile(
             name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}", status.st_mtime
         )
-    changed = next(
-        (info[k] for k in ("LastModified", "last_modified", "mtime", "updated", "created") if k in info), None
-    )
-    version = next((info[k] for k in ("generation", "VersionId", "ETag", "etag") if info.get(k)), changed)
-    return SourceFile(name, size, f"{size}-{version}", _seconds(changed))
+    changed = modified(info)
+    return SourceFile(name, size, f"{size}-{token_of(info) or changed}", changed)
 
 
-def _seconds(changed: object) -> float | None:
-    if isinstance(changed, str):
+def file_version(file: Path | Mapping[str, Any]) -> tuple[int, str] | None:
+    """Size and version token of a local path, or of a store's description of a file; None if the path is not there."""
+    if isinstance(file, Path):
         try:
-            changed = datetime.fromisoformat(changed)
-        except ValueError:
+            status = file.stat()
+        except FileNotFoundError:
             return None
-    if isinstance(changed, datetime):
-        return changed.timestamp()
-    return float(changed) if isinstance(changed, int | float) else None
+        file = {"name": str(file), "size": status.st_size, "ino": status.st_ino}
+    found = _source_file("", file)
+    return found.size, found.token
 
 
 # --- what is in them ----------------------------------------------------------------------------------
@@ -328,6 +336,22 @@ def has_range(kind: pa.DataType) -> bool:
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
+def rebuilt_from(partition: LakePartition) -> str | None:
+    """Uid of the archive that a file of the partition was rebuilt from by `decode`; None for originals.
+
+    A file that cannot be read says nothing here.
+    """
+    for file in partition.files:
+        try:
+            fields = _footer(partition, file)[1]
+        except LakeError:
+            continue
+        for field in fields:
+            if uid := (field.metadata or {}).get(REBUILT_PREFIX + b"archive"):
+                return bytes(uid).decode(errors="replace")
+    return None
+
+
 @contextmanager
 def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
     """The open file; what goes wrong while reading it becomes a LakeError that names it."""
@@ -361,7 +385,16 @@ def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.
         if not other.equals(first):
             difference = _first_difference(first, other)
             raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
-    return first
+    return _unmarked(first)
+
+
+def _unmarked(schema: pa.Schema) -> pa.Schema:
+    """The schema without what `decode` adds to the fields of rebuilt files: it is no part of anybody's table."""
+    fields = []
+    for field in schema:
+        kept = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(REBUILT_PREFIX)}
+        fields.append(field.with_metadata(kept) if field.metadata and len(kept) < len(field.metadata) else field)
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _first_difference(one: pa.Schema, other: pa.Schema) -> str:

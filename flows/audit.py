@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ae_core.errors import BoundViolated
 from ae_core.jobs import audit
+from ae_core.jobs.request import Url
 from ae_core.jobs.results import AuditResult
 from flows.artifacts import publish_audit
 from flows.steps import step
@@ -15,10 +16,10 @@ from flows.steps import step
 class AuditRequest(BaseModel):
     """Audit partitions of `archive`, against the originals in `lake` where it is given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    archive: str = Field(min_length=1, max_length=4096)
-    lake: str | None = Field(default=None, max_length=4096)
+    archive: Url
+    lake: Url | None = None
     html: str | None = Field(default=None, max_length=4096)
     expect_head: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     where: tuple[str, ...] = Field(default=(), max_length=256)

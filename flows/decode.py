@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from ae_core.jobs import decode
+from ae_core.jobs.request import Url
 from ae_core.jobs.results import DecodeResult
 from flows.artifacts import publish_decode
 from flows.steps import step
@@ -14,10 +15,10 @@ from flows.steps import step
 class DecodeRequest(BaseModel):
     """Decode partitions of `archive` into the new folder `out`; as the options of `latentlake decode`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    archive: str = Field(min_length=1, max_length=4096)
-    out: str = Field(min_length=1, max_length=4096)
+    archive: Url
+    out: Url
     where: tuple[str, ...] = Field(default=(), max_length=256)
     columns: tuple[str, ...] | None = None
     rows: str | None = None

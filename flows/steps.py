@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from ae_core.errors import CommitUnknown, LatentlakeError
+from ae_core.errors import CommitUnknown, LatentlakeError, StoreUnreachable
 from flows.settings import Settings
 
 P = ParamSpec("P")
@@ -18,7 +18,7 @@ R = TypeVar("R")
 def is_passing(error: BaseException) -> bool:
     """True for failures that may be gone in a moment; every step of a run can be repeated safely."""
     if isinstance(error, LatentlakeError):
-        return isinstance(error, CommitUnknown)
+        return isinstance(error, CommitUnknown | StoreUnreachable)
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 

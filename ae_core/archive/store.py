@@ -1,406 +1,44 @@
-"""Where an archive's bytes live: the only code that reads or writes its objects.
+"""Where an archive's bytes live: `open_store` gives the store of a path or URL.
 
-`Store` is what the protocol needs of any store, `LocalStore` the local disk; object stores through fsspec implement
-the same calls (`create` with the store's own conditional PUT). Nothing is cached, nothing is ever overwritten, and
-names are checked before they reach the file system, which is walked without following links.
+`contract.Store` is what the protocol needs of any store, `LocalStore` the local disk, `ObjectStore` S3, Azure and GCS.
+Nothing is cached, nothing is ever overwritten, and names are checked before they reach a store.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
-import os
-import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from ae_core.archive.fields import sha256_hex
-from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
-from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
+from ae_core.archive.contract import Listed, NameTaken, OutcomeUnknown, Step, Store, check_object
+from ae_core.archive.local import LocalStore, make_root
+from ae_core.errors import UsageError
+from ae_core.remote.places import locate, unsupported
 
-Step = Callable[[str], None]
-"""Called with the name of every step before it is taken; tests stop or kill the writer there."""
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class NameTaken(Exception):
-    """`create` found an object of that name; it may be our own, from a request whose answer was lost."""
-
-
-class OutcomeUnknown(Exception):
-    """`create` got no answer: the object may or may not be there, now or later."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One entry of a listing; `size` in bytes, None if it is not a regular file or has a name not allowed here."""
-
-    name: str
-    size: int | None
-
-
-class Store(Protocol):
-    """The calls that the archive makes. Names are relative to its root."""
-
-    @property
-    def url(self) -> str:
-        """The archive's place, for messages; without credentials."""
-        ...
-
-    def create(self, name: str, data: bytes) -> None:
-        """Store a small object if and only if the name is free, in one step.
-
-        Raises
-        ------
-        NameTaken, OutcomeUnknown, StoreUnsafe
-        """
-        ...
-
-    def put_new(self, name: str, data: bytes) -> None:
-        """Store an object of any size under a name that nobody else can pick.
-
-        Raises
-        ------
-        StoreUnsafe
-            If it could not be stored, or not with its full length.
-        """
-        ...
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """All bytes of an object whose length is not known beforehand; None if it is missing.
-
-        Raises
-        ------
-        Corrupt
-            If it is larger than `limit` bytes or is not a regular object.
-        """
-        ...
-
-    def get(self, name: str, length: int, sha256: str) -> bytes:
-        """All bytes of an object.
-
-        Raises
-        ------
-        Corrupt
-            If it is missing or differs in length or SHA-256; the message names it.
-        """
-        ...
-
-    def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
-        """`length` bytes from `offset` on, whose SHA-256 is known.
-
-        Raises
-        ------
-        Corrupt
-        """
-        ...
-
-    def digest(self, name: str) -> tuple[int, str] | None:
-        """Length in bytes and SHA-256 of an object, read in pieces; None if it is missing.
-
-        Raises
-        ------
-        Corrupt
-            If it cannot be read.
-        """
-        ...
-
-    def size(self, name: str) -> int | None:
-        """Length of an object in bytes; None if it is missing."""
-        ...
-
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """Everything under a folder ("" for all of the archive), in no particular order, never from a cache."""
-        ...
-
-    def probe(self) -> None:
-        """Prove create-if-absent, read-after-write and list-after-write.
-
-        Raises
-        ------
-        StoreUnsafe
-        """
-        ...
-
-
-def check_object(data: bytes, name: str, length: int, sha256: str) -> bytes:
-    """`data` itself, if it has that length and SHA-256.
-
-    Raises
-    ------
-    Corrupt
-    """
-    if len(data) != length:
-        raise Corrupt(f"{name}: {len(data)} bytes, should be {length}")
-    found = sha256_hex(data)
-    if found != sha256:
-        raise Corrupt(f"{name}: SHA-256 {found}, should be {sha256}")
-    return data
+__all__ = ["Listed", "LocalStore", "NameTaken", "OutcomeUnknown", "Step", "Store", "check_object", "open_store"]
 
 
 def open_store(url: str, *, create: bool = False) -> Store:
-    """The store at a local path (or `file://` URL).
+    """The store at a local path, or at an s3://, az://, gs:// or store profile's URL.
 
     Parameters
     ----------
     create
-        Make the folder if it is missing.
+        Make the folder if it is missing; object stores have no folders.
 
     Raises
     ------
     UsageError
-        If there is no such folder, or the URL's protocol has no store here.
+        If there is no such folder, the URL holds credentials, or its protocol has no store here.
     """
-    if "://" in url and not url.startswith("file://"):
-        protocol = url.split("://", 1)[0]
-        raise UsageError(f"archives on {protocol}:// are not supported by this release; give a local path")
-    root = Path(url.removeprefix("file://")).absolute()
+    place = locate(url)
+    if place.remote:
+        from ae_core.archive.objects import ObjectStore  # the clients of object stores are slow to import
+
+        return ObjectStore(place)
+    if not place.local:
+        raise unsupported(place, "archives")
+    root = Path(place.path).absolute()
     if create:
-        _make_root(root)
+        make_root(root)
     if not root.is_dir():
         raise UsageError(f"no archive at {root}: there is no such folder")
     return LocalStore(root)
-
-
-@contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turn a disk's error while reading into `Corrupt`."""
-    try:
-        yield
-    except OSError as error:
-        raise Corrupt(f"{name}: cannot be read ({error.strerror})") from None
-
-
-def _not_opened(name: str, error: OSError) -> LatentlakeError:
-    """What it means that an object cannot be opened: damage, or something that the caller can change."""
-    fixable = error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-    return (UsageError if fixable else Corrupt)(f"{name}: cannot be opened ({error.strerror})")
-
-
-def _make_root(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise OutputExists(f"{root}: a file is in the way; an archive needs a folder of its own") from None
-    except OSError as error:
-        raise StoreUnsafe(f"{root} could not be made ({error.strerror})") from None
-
-
-class LocalStore:
-    """An archive on a local disk.
-
-    An object is written to `_tmp/`, synced, and linked to its name, which fails if the name is taken; then the folder
-    is synced. A failed sync is final: what the disk holds then is not known.
-    """
-
-    def __init__(self, root: Path, step: Step | None = None) -> None:
-        self._root = root
-        self._step = step or (lambda _: None)
-        self._synced: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        """Path of the archive's folder."""
-        return str(self._root)
-
-    def create(self, name: str, data: bytes) -> None:
-        """See `Store.create`."""
-        self._publish(checked(name), data)
-
-    def put_new(self, name: str, data: bytes) -> None:
-        """See `Store.put_new`."""
-        try:
-            self._publish(checked(name), data)
-        except NameTaken:
-            raise StoreUnsafe(f"{self.url}: {name} exists already under a name that is random") from None
-        if self.size(name) != len(data):
-            raise StoreUnsafe(f"{self.url}: {name} was not stored with its {len(data)} bytes")
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """See `Store.read`."""
-        try:
-            handle = self._open(name)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(handle, "rb") as file, _readable(name):
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise Corrupt(f"{name}: larger than the {limit} bytes that such a file may have")
-        return data
-
-    def get(self, name: str, length: int, sha256: str) -> bytes:
-        """See `Store.get`."""
-        size, data = self._bytes(name, 0, length)
-        if size != length:
-            raise Corrupt(f"{name}: {size} bytes, should be {length}")
-        return check_object(data, name, length, sha256)
-
-    def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
-        """See `Store.get_range`."""
-        _, data = self._bytes(name, offset, length)
-        return check_object(data, f"{name} (bytes {offset} to {offset + length})", length, sha256)
-
-    def digest(self, name: str) -> tuple[int, str] | None:
-        """See `Store.digest`."""
-        try:
-            handle = self._open(name)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(handle, "rb", buffering=0) as file, _readable(name):
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), found
-
-    def size(self, name: str) -> int | None:
-        """See `Store.size`."""
-        try:
-            handle = self._open(name)
-        except FileNotFoundError:
-            return None
-        try:
-            return os.fstat(handle).st_size
-        finally:
-            os.close(handle)
-
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """See `Store.list`."""
-        top = self._root / checked(prefix) if prefix else self._root
-        pending = [(top, prefix)]
-        while pending:
-            folder, path = pending.pop()
-            try:
-                entries = list(os.scandir(folder))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise _not_opened(path or self.url, error) from None
-            for entry in entries:
-                name = f"{path}/{entry.name}" if path else entry.name
-                if entry.is_dir(follow_symlinks=False) and is_name(name):
-                    pending.append((Path(entry.path), name))
-                elif entry.is_file(follow_symlinks=False) and is_name(name):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield Listed(name, entry.stat(follow_symlinks=False).st_size)
-                else:
-                    yield Listed(name, None)
-
-    def probe(self) -> None:
-        """See `Store.probe`."""
-        name = f"{TEMPORARY}/probe-{new_uid()}"
-        try:
-            self._publish(name, b"one")
-            with contextlib.suppress(NameTaken):
-                self._publish(name, b"two")
-                raise StoreUnsafe(f"{self.url}: an object that exists can be created again, so commits could be lost")
-            if self.read(name, 3) != b"one" or not any(entry.name == name for entry in self.list(TEMPORARY)):
-                raise StoreUnsafe(f"{self.url}: an object that was just stored is not read or listed as it is")
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(self._root / name)
-
-    def _publish(self, name: str, data: bytes) -> None:
-        """Temporary file, sync, exclusive link, sync of the folder."""
-        folder, _, last = name.rpartition("/")
-        temporary = new_uid()
-        try:
-            with self._made(TEMPORARY) as scratch, self._made(folder) as target:
-                try:
-                    self._write(scratch, temporary, data, name)
-                    self._step(f"link {name}")
-                    os.link(temporary, last, src_dir_fd=scratch, dst_dir_fd=target, follow_symlinks=False)
-                    self._step(f"linked {name}")
-                finally:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(temporary, dir_fd=scratch)
-                self._step(f"clean {name}")
-                self._sync_folder(target, name)
-                self._step(f"synced {name}")
-        except FileExistsError:
-            raise NameTaken(name) from None
-        except OSError as error:
-            hint = ": hard links are needed" if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK) else ""
-            raise StoreUnsafe(f"{self.url}: {name} could not be written ({error.strerror}){hint}") from None
-
-    def _write(self, scratch: int, temporary: str, data: bytes, name: str) -> None:
-        self._step(f"open {name}")
-        handle = os.open(temporary, _NEW, 0o644, dir_fd=scratch)
-        with os.fdopen(handle, "wb", buffering=0) as file:
-            self._step(f"write {name}")
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-            self._step(f"sync {name}")
-            os.fsync(handle)
-
-    def _sync_folder(self, target: int, name: str) -> None:
-        try:
-            os.fsync(target)
-        except OSError as error:
-            raise CommitUnknown(
-                f"{self.url}: {name} is there but its folder could not be synced ({error.strerror}): "
-                "whether it survives a power loss is unknown"
-            ) from None
-
-    @contextlib.contextmanager
-    def _made(self, folder: str) -> Iterator[int]:
-        """Descriptor of a folder of the archive, made (and its parent synced) where missing."""
-        current = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        path = ""
-        try:
-            for part in filter(None, folder.split("/")):
-                path = f"{path}/{part}"
-                if path not in self._synced:
-                    self._step(f"folder {path[1:]}")
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, 0o755, dir_fd=current)
-                    os.fsync(current)  # also when another process made it: it may not have come to its own sync
-                    self._synced.add(path)
-                inner = os.open(part, _FOLDER, dir_fd=current)
-                os.close(current)
-                current = inner
-            yield current
-        finally:
-            os.close(current)
-
-    def _open(self, name: str) -> int:
-        """Descriptor of a regular file, reached without following a link below the root."""
-        parts = checked(name).split("/")
-        current = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts[:-1]:
-                inner = os.open(part, _FOLDER, dir_fd=current)
-                os.close(current)
-                current = inner
-            handle = os.open(parts[-1], _FILE, dir_fd=current)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise _not_opened(name, error) from None
-        finally:
-            os.close(current)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise Corrupt(f"{name}: not a regular file")
-        return handle
-
-    def _bytes(self, name: str, offset: int, length: int) -> tuple[int, bytes]:
-        """Size of the file, and up to `length` of its bytes from `offset` on."""
-        try:
-            handle = self._open(name)
-        except FileNotFoundError:
-            raise Corrupt(f"{name}: missing") from None
-        with os.fdopen(handle, "rb", buffering=0) as file, _readable(name):
-            size = os.fstat(handle).st_size
-            if size < offset + length:
-                raise Corrupt(f"{name}: {size} bytes, at least {offset + length} are needed")
-            file.seek(offset)
-            parts = []
-            while length and (part := file.read(length)):
-                parts.append(part)
-                length -= len(part)
-        return size, b"".join(parts)

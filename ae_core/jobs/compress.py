@@ -36,7 +36,7 @@ class Run:
     errors: list[LatentlakeError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for partition, error in self.found.unreadable:
+        for partition, error in (*self.found.unreadable, *self.found.refused):
             self.failed(partition.id, error)
 
     @property
@@ -77,8 +77,11 @@ class Run:
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
         if failed:
             sources = {partition.id: partition for partition, _ in self.found.partitions}
-            with suppress(LatentlakeError):  # the failures themselves are what has to be told
-                setbacks.record(self.request.archive, [(sources[one.partition], one.reason) for one in failed])
+            refused = {partition.id for partition, _ in self.found.refused}  # these cannot succeed by trying again
+            noted = [(sources[one.partition], one.reason) for one in failed if one.partition not in refused]
+            if noted:
+                with suppress(LatentlakeError):  # the failures themselves are what has to be told
+                    setbacks.record(self.request.archive, noted)
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:
@@ -119,6 +122,7 @@ def compress_lake(
     limit: int | None = None,
     max_hours: float | None = None,
     recompress: bool = False,
+    note: str = "",
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -128,6 +132,7 @@ def compress_lake(
     policy : path of a YAML policy; or
     range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
     older_than_days, order, limit, max_hours, recompress : which of the partitions a run takes, see `CompressRequest`.
+    note : kept in the commits of the run.
 
     Raises
     ------
@@ -149,6 +154,7 @@ def compress_lake(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=note,
     )
     found = survey(request)
     if found.nothing_due:

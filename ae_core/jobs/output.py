@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_core.errors import Corrupt, OutputExists, UsageError
 from ae_core.jobs.results import WrittenFile
+from ae_core.lake import REBUILT_PREFIX
+from ae_core.remote.places import locate, unsupported
 
 LOSS_FILE = "_loss.json"
 
@@ -36,7 +37,7 @@ class ColumnLoss:
     def field_metadata(self) -> dict[bytes, bytes]:
         """Parquet field metadata, one `latentlake.` key per figure; what was not measured is left out."""
         return {
-            f"latentlake.{name}".encode(): str(value).encode()
+            REBUILT_PREFIX + name.encode(): str(value).encode()
             for name, value in asdict(self).items()
             if value is not None
         }
@@ -46,30 +47,43 @@ class ColumnLoss:
 def new_folder(out: str) -> Iterator[Path]:
     """A local folder that becomes `out` when the body ends well, and disappears when it does not.
 
+    In an object store, which renames nothing, the files are uploaded one by one when the body has ended:
+    `_incomplete.json` comes first and claims the place, the files with a leading underscore (`_loss.json`) come last,
+    and the claim goes when all are there. An upload that fails is taken back; one that is killed keeps the claim.
+
     Raises
     ------
     OutputExists
         When `out` exists already.
     UsageError
         When `out` cannot be made.
+    StoreUnsafe
+        When the store refused a file or gave no answer.
 
     """
-    fs, path = fsspec.core.url_to_fs(out)
-    if fs.exists(path):
+    place = locate(out)
+    if place.remote:
+        from ae_core.jobs.upload import Upload  # the clients of object stores are slow to import
+
+        upload = Upload(place, out)
+        with tempfile.TemporaryDirectory(prefix="latentlake-", suffix=".tmp") as made:
+            yield Path(made)
+            upload.run(Path(made))
+        return
+    if not place.local:
+        raise unsupported(place, "OUT folders")
+    target = Path(place.path)
+    if os.path.lexists(target):
         raise OutputExists(f"OUT {out} exists already and is never overwritten; choose another name")
-    local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-    parent = Path(path).resolve().parent if local else Path(tempfile.gettempdir())
+    parent = target.resolve().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{PurePosixPath(path).name}.", suffix=".tmp", dir=parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent))
     except OSError as error:
         raise UsageError(f"OUT {out} cannot be written: {error.strerror}") from None
     try:
         yield scratch
-        if local:
-            _rename(scratch, Path(path), out)
-        else:
-            fs.put(f"{scratch}/", path, recursive=True)
+        _rename(scratch, target, out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

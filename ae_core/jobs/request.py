@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ae_core.errors import PolicyError, UsageError
 from ae_core.jobs.choice import Order
 from ae_core.policy import load_policy, policy_from_range
+from ae_core.remote.places import locate, refuse_credentials
 
-_CREDENTIALS = re.compile(r"://[^/@]*@")
+
+def _checked(url: str) -> str:
+    refuse_credentials(url)
+    return url
+
+
+Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_checked)]
+"""A path or URL without credentials: a scheduler stores and shows it."""
 
 
 class CompressRequest(BaseModel):
@@ -20,16 +28,16 @@ class CompressRequest(BaseModel):
 
     `policy` is the YAML text itself, `where` are conditions such as `month>=3`, `threads` is the number of blocks
     worked on at once (0: one per core), `seed` starts the training; `page_data` stores the histograms and worst rows
-    that a loss report shows beside its figures.
+    that a loss report shows beside its figures; `note` is kept in the commits of the run.
 
     What a run takes of the partitions that are due: those `older_than_days`, in this `order`, at most `limit`, and no
     new ones after `max_hours`; `recompress` takes archived and unchanged ones again, with the policy as it is now.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    lake: str = Field(min_length=1, max_length=4096)
-    archive: str = Field(min_length=1, max_length=4096)
+    lake: Url
+    archive: Url
     policy: str = Field(min_length=1, max_length=1 << 20)
     where: tuple[str, ...] = Field(default=(), max_length=256)
     threads: int = Field(default=0, ge=0, le=1024)
@@ -40,6 +48,7 @@ class CompressRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     max_hours: float | None = Field(default=None, gt=0, le=1e6)
     recompress: bool = False
+    note: str = Field(default="", max_length=1000)
 
     @classmethod
     def checked(
@@ -58,6 +67,7 @@ class CompressRequest(BaseModel):
         limit: int | None = None,
         max_hours: float | None = None,
         recompress: bool = False,
+        note: str = "",
     ) -> CompressRequest:
         """A request with the policy of a YAML file, or the short policy of a range.
 
@@ -68,8 +78,6 @@ class CompressRequest(BaseModel):
         PolicyError
             When there is not exactly one of policy and range, or it is not a policy.
         """
-        for url in (lake, archive):
-            refuse_credentials(url)
         _refuse_nesting(lake, archive)
         return cls(
             lake=lake,
@@ -84,7 +92,27 @@ class CompressRequest(BaseModel):
             limit=limit,
             max_hours=max_hours,
             recompress=recompress,
+            note=checked_note(note),
         )
+
+
+def checked_note(note: str) -> str:
+    """The note as commits keep it: one line.
+
+    Raises
+    ------
+    UsageError
+        When it is longer than 1000 characters.
+    """
+    text = " ".join(note.split())
+    if len(text) > 1000:
+        raise UsageError(f"--note has {len(text)} characters; 1000 at most")
+    return text
+
+
+def noted(what: str, note: str) -> str:
+    """The note of a commit: what it does, then what the caller has to say about it."""
+    return f"{what}: {note}" if note else what
 
 
 def policy_text(policy: str | None, range_: str | float | None) -> str:
@@ -103,23 +131,8 @@ def policy_text(policy: str | None, range_: str | float | None) -> str:
     return text
 
 
-def refuse_credentials(url: str) -> None:
-    """Refuse a URL with a user name or password in it: parameters are stored in plain text.
-
-    Raises
-    ------
-    UsageError
-        When there is one; the message does not repeat it.
-    """
-    if _CREDENTIALS.search(url):
-        raise UsageError("a URL holds credentials: leave them out, the ambient ones of the store are used")
-
-
 def _refuse_nesting(lake: str, archive: str) -> None:
     """An archive below its lake would be taken for data on the next run."""
-    if "://" in lake or "://" in archive:
-        inner, outer = archive.rstrip("/") + "/", lake.rstrip("/") + "/"
-    else:
-        inner, outer = f"{Path(archive).resolve()}/", f"{Path(lake).resolve()}/"
-    if inner.startswith(outer) or outer.startswith(inner):
+    (store, inner), (other, outer) = locate(archive).spot, locate(lake).spot
+    if store == other and (inner.startswith(outer) or outer.startswith(inner)):
         raise UsageError(f"ARCHIVE {archive} and LAKE {lake} lie inside each other: keep them apart")

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import read_commands, use_commands, write_commands
+from flows.cli import (
+    care_commands,
+    doctor_command,
+    read_commands,
+    retire_commands,
+    upgrade_command,
+    use_commands,
+    write_commands,
+)
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +62,14 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("diff")(care_commands.diff)
+app.command("copy")(care_commands.copy)
+app.command("gc")(retire_commands.gc)
+app.command("drop")(retire_commands.drop)
+app.command("fade")(retire_commands.fade)
+app.command("expire")(retire_commands.expire)
+app.command("doctor")(doctor_command.doctor)
+app.command("upgrade")(upgrade_command.upgrade)
 app.command("features")(use_commands.features)
 app.command("encode")(use_commands.encode)
 app.command("dimensions")(use_commands.dimensions)
@@ -103,6 +119,7 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and (hasattr(read_commands, sys.argv[1]) or sys.argv[1] in use_commands.LEAN):
-        leave_out_unused()
+    asked = sys.argv[1] if sys.argv[1:2] else ""
+    if asked in use_commands.LEAN or any(hasattr(module, asked) for module in (read_commands, care_commands) if asked):
+        leave_out_unused(sys.argv[2:])
     sys.exit(run())

@@ -19,6 +19,10 @@ class _LeftOut(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}: left out of this command", name=name)
 
 
-def leave_out_unused() -> None:
-    """Let this process, which is a reading command, find none of these libraries."""
-    sys.meta_path.insert(0, _LeftOut())
+def leave_out_unused(arguments: Sequence[str]) -> None:
+    """Let this process, which is a reading command on local paths, find none of these libraries.
+
+    The clients of object stores sign in with libraries that need some of them.
+    """
+    if not any("://" in argument for argument in arguments):
+        sys.meta_path.insert(0, _LeftOut())

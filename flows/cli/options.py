@@ -11,11 +11,40 @@ from ae_core.errors import UsageError
 if TYPE_CHECKING:
     from ae_core.jobs.choice import Order
 
+
+def without_credentials(url: str | None) -> str | None:
+    """The URL itself; refused before any message can repeat it when it holds credentials."""
+    from ae_core.remote.places import refuse_credentials
+
+    if url is not None:
+        refuse_credentials(url)
+    return url
+
+
 Lake = Annotated[
-    str, typer.Argument(metavar="LAKE", help="Path or URL of a folder of Parquet files.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="LAKE",
+        help="Path or URL of a folder of Parquet files.",
+        show_default=False,
+        callback=without_credentials,
+    ),
 ]
-Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of an archive.", show_default=False)]
-Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder to write; must not exist.", show_default=False)]
+Archive = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="Path or URL of an archive.", show_default=False, callback=without_credentials
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT",
+        help="Path or URL of a folder to write; must not exist.",
+        show_default=False,
+        callback=without_credentials,
+    ),
+]
 Where = Annotated[
     list[str] | None,
     typer.Option("--where", metavar="KEY=VALUE", help="Only these partitions: month=3, 'month>=3'; repeat for 'and'."),

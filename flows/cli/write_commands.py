@@ -80,6 +80,7 @@ def compress(
     recompress: Annotated[
         bool, typer.Option("--recompress", help="Also what is archived and unchanged, with the policy as it is now.")
     ] = False,
+    message: Annotated[str, typer.Option("--note", metavar="TEXT", help="Kept in the commits of this run.")] = "",
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -107,6 +108,7 @@ def compress(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=message,
     )
     if dry_run:
         from ae_core.jobs.dry_run import dry_run as predict
@@ -201,10 +203,13 @@ def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
     waiting = [row for row in result.partitions if row.action == "waiting"]
     if not done:
-        same = len(result.partitions) - len(waiting)
+        skipped = [row for row in result.partitions if row.action == "skipped"]
+        same = len(result.partitions) - len(waiting) - len(skipped)
         say(f"{result.archive}: {same} partitions are archived and unchanged, {len(waiting)} wait; nothing to do")
         for row in waiting[:10]:
             say(f"  {row.partition} waits: {row.reason}")
+        for row in skipped:
+            say(f"  {row.partition} is skipped: {row.reason}")
         return
     print_table(
         ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],

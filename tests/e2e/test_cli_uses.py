@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ae_core.archive.format import FORMAT
+
 
 def test_uses_of_an_archive(cli, repository, tmp_path) -> None:
-    golden = repository / "tests" / "golden" / "format-0" / "archive"
+    golden = repository / "tests" / "golden" / f"format-{FORMAT}" / "network" / "archive"
     for command, more in (
         ("features", ["f.parquet"]),
         ("anomalies", ["a.parquet", "--top", "3"]),
@@ -24,7 +26,7 @@ def test_uses_of_an_archive(cli, repository, tmp_path) -> None:
 
 @pytest.mark.parametrize("command", ["features", "anomalies", "denoise"])
 def test_an_archive_without_latents_is_one_line_and_exit_2(cli, repository, tmp_path, command: str) -> None:
-    mixing = repository / "tests" / "golden" / "format-0" / "mixing" / "archive"
+    mixing = repository / "tests" / "golden" / f"format-{FORMAT}" / "mixing" / "archive"
     done = cli(command, mixing, tmp_path / "out")
     assert done.code == 2
     assert len(done.err.strip().splitlines()) == 1

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 import ae_core
+from ae_core.archive.format import FORMAT
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "format-0"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / f"format-{FORMAT}"
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """An archive of two partitions with a network."""
-    return GOLDEN / "archive"
+    return GOLDEN / "network" / "archive"
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 import ae_core
 from ae_core.errors import LayerMissing, NoLatents, OutputExists, UsageError
+from ae_core.jobs.fade import fade
 from tests.unit.uses.test_surprise import changed
 
 
@@ -46,18 +47,15 @@ def test_features_of_archived_rows_are_those_of_the_same_rows_when_they_are_new(
     assert found.schema.field("month").type == pa.int64()
 
 
-def test_features_need_no_residuals_and_anomalies_say_that_they_do(golden, tmp_path, monkeypatch) -> None:
-    from ae_core.archive.format import Manifest
-
-    kept = Manifest.layer
-    monkeypatch.setattr(Manifest, "layer", lambda self, name: None if name == "residuals" else kept(self, name))
-    copy = tmp_path / "faded"
-    shutil.copytree(golden, copy)
-    for path in copy.rglob("residuals.parquet"):
-        path.unlink()
-    assert ae_core.features(str(copy), str(tmp_path / "f.parquet")).rows == 2200
-    with pytest.raises(LayerMissing, match="residuals"):
-        ae_core.anomalies(str(copy), str(tmp_path / "a.parquet"))
+def test_features_need_no_residuals_and_anomalies_say_that_they_do(golden, tmp_path) -> None:
+    before = ae_core.features(str(golden), str(tmp_path / "before.parquet"))
+    shutil.copytree(golden, tmp_path / "archive")
+    fade(str(tmp_path / "archive"), where=["month=2"], reason="test", only_copy_accepted=True, dry_run=False)
+    after = ae_core.features(str(tmp_path / "archive"), str(tmp_path / "after.parquet"))
+    assert after.rows == before.rows
+    assert pq.read_table(tmp_path / "after.parquet").equals(pq.read_table(tmp_path / "before.parquet"))
+    with pytest.raises(LayerMissing, match="month=2 keeps no residuals"):
+        ae_core.anomalies(str(tmp_path / "archive"), str(tmp_path / "a.parquet"))
 
 
 @pytest.mark.parametrize("use", ["features", "anomalies", "sample", "denoise"])

@@ -1,0 +1,1 @@
+"""Object stores: which place a URL means, with whose credentials, and calls that end in time."""

@@ -18,6 +18,7 @@ from flows.cli import (
     retire_commands,
     team_commands,
     upgrade_command,
+    use_commands,
     write_commands,
 )
 from flows.cli.console import fail, say
@@ -71,6 +72,12 @@ app.command("doctor")(doctor_command.doctor)
 app.command("upgrade")(upgrade_command.upgrade)
 app.command("status")(team_commands.status)
 app.command("deploy")(team_commands.deploy)
+app.command("features")(use_commands.features)
+app.command("encode")(use_commands.encode)
+app.command("dimensions")(use_commands.dimensions)
+app.command("anomalies")(use_commands.anomalies)
+app.command("sample")(use_commands.sample)
+app.command("denoise")(use_commands.denoise)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -117,6 +124,7 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and any(hasattr(module, sys.argv[1]) for module in (read_commands, care_commands)):
+    asked = sys.argv[1] if sys.argv[1:2] else ""
+    if asked in use_commands.LEAN or any(hasattr(module, asked) for module in (read_commands, care_commands) if asked):
         leave_out_unused(sys.argv[2:])
     sys.exit(run())

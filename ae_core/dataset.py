@@ -76,6 +76,11 @@ class Archive:
         return self._snapshot.archive.store.url
 
     @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._snapshot.archive.store
+
+    @property
     def uid(self) -> str:
         """The archive's own id, for ever."""
         return self._snapshot.archive.marker.archive
@@ -209,6 +214,16 @@ class Partition:
     def bounds(self) -> dict[str, Bound]:
         """What each column may have lost."""
         return dict(self.table.policy.bounds)
+
+    @property
+    def store(self) -> Store:
+        """Where its objects are."""
+        return self._archive.store
+
+    @property
+    def fullest(self) -> Layer:
+        """What a read can get at most: "preview" where the partition has faded to its latents."""
+        return "preview" if self.manifest.layer("residuals") is None else "bounded"
 
     @property
     def schema(self) -> pa.Schema:

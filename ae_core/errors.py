@@ -56,6 +56,10 @@ class UnsupportedFormat(UsageError):
     """The archive needs a newer release than this one."""
 
 
+class SnapshotExpired(UsageError):
+    """The snapshot is older than what gc keeps: some of its objects are given up. Newer ones can be read."""
+
+
 class NoLatents(UsageError):
     """The partition has no latents (or no preview), for a reason that its manifest states."""
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,8 @@ from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
+REBUILT_PREFIX = b"latentlake."
+"""Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -217,6 +220,18 @@ def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
     return SourceFile(name, size, f"{size}-{token_of(info) or changed}", changed)
 
 
+def file_version(file: Path | Mapping[str, Any]) -> tuple[int, str] | None:
+    """Size and version token of a local path, or of a store's description of a file; None if the path is not there."""
+    if isinstance(file, Path):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            return None
+        file = {"name": str(file), "size": status.st_size, "ino": status.st_ino}
+    found = _source_file("", file)
+    return found.size, found.token
+
+
 # --- what is in them ----------------------------------------------------------------------------------
 
 
@@ -321,6 +336,22 @@ def has_range(kind: pa.DataType) -> bool:
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
+def rebuilt_from(partition: LakePartition) -> str | None:
+    """Uid of the archive that a file of the partition was rebuilt from by `decode`; None for originals.
+
+    A file that cannot be read says nothing here.
+    """
+    for file in partition.files:
+        try:
+            fields = _footer(partition, file)[1]
+        except LakeError:
+            continue
+        for field in fields:
+            if uid := (field.metadata or {}).get(REBUILT_PREFIX + b"archive"):
+                return bytes(uid).decode(errors="replace")
+    return None
+
+
 @contextmanager
 def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
     """The open file; what goes wrong while reading it becomes a LakeError that names it."""
@@ -354,7 +385,16 @@ def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.
         if not other.equals(first):
             difference = _first_difference(first, other)
             raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
-    return first
+    return _unmarked(first)
+
+
+def _unmarked(schema: pa.Schema) -> pa.Schema:
+    """The schema without what `decode` adds to the fields of rebuilt files: it is no part of anybody's table."""
+    fields = []
+    for field in schema:
+        kept = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(REBUILT_PREFIX)}
+        fields.append(field.with_metadata(kept) if field.metadata and len(kept) < len(field.metadata) else field)
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _first_difference(one: pa.Schema, other: pa.Schema) -> str:

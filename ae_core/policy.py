@@ -17,9 +17,18 @@ from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ae_core.errors import PolicyError
+from ae_core.retirement import Retire
 
 Family = Literal["integer", "float", "decimal", "temporal", "other"]
 BoundKind = Literal["exact", "abs", "range", "pointwise"]
@@ -141,6 +150,20 @@ class Policy(BaseModel):
     latents: Literal["auto", "always"] = "auto"
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
+    retire: Retire = Retire()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What says nothing about retirement takes no bytes for it."""
+        record: dict[str, Any] = write(self)
+        if self.retire == Retire():
+            record.pop("retire", None)
+        return record
+
+    @property
+    def coding(self) -> Policy:
+        """What the policy says of the values alone: two that agree in it share models and bounds."""
+        return self.model_copy(update={"retire": Retire()})
 
     def to_yaml(self) -> str:
         """The policy as a YAML document that `load_policy` reads back."""

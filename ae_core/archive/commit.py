@@ -10,18 +10,20 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, commit_bytes, marker_bytes
-from ae_core.archive.log import Archive, Logged, State, open_archive, read_state
+from ae_core.archive.level import Level, newest
+from ae_core.archive.log import Archive, Logged, State, level_of, open_archive, read_state
 from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
 from ae_core.errors import (
     CommitConflict,
     CommitUnknown,
+    DataWouldBeLost,
     NotCommitted,
     OutputExists,
     StoreDenied,
@@ -59,7 +61,7 @@ def create_archive(url: str, *, writer: str, store: Store | None = None) -> Arch
     store.probe()
     if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
         raise OutputExists(f"{store.url} is not empty; an archive needs a place of its own")
-    marker = marker_bytes(Marker(new_uid(), writer))
+    marker = marker_bytes(Marker(new_uid(), writer, newest()))
     try:
         store.create(MARKER, marker)
     except (NameTaken, OutcomeUnknown):
@@ -81,6 +83,7 @@ def append(
     since: int,
     writer: str,
     note: str = "",
+    level: Level | None = None,
     tries: int = TRIES,
     deadline: float = DEADLINE,
     pause: Callable[[float], None] = time.sleep,
@@ -96,13 +99,19 @@ def append(
     since
         Head of the log before the first upload: a later commit that touches the same partitions, or condemns
         something that the proposal relies on, makes this one give up.
+    level
+        What the archive is raised to; what it has, if None.
     deadline
         Seconds to wait for the outcome of one commit object.
 
     Raises
     ------
+    UnsupportedFormat
+        If the archive has a feature that this release does not know how to keep right.
     CommitConflict
         If another writer's commit stands against this one; nothing was changed.
+    DataWouldBeLost
+        If the only copy of a partition would be changed or removed without that being accepted.
     NotCommitted
         If the race was lost `tries` times, or the commit is too large.
     CommitUnknown
@@ -116,9 +125,12 @@ def append(
         done = state.done(op_key)
         if done is not None:
             return Committed(done.commit.number, done.sha256, again=done.commit.uid != uid)
+        kept = level_of(archive, state)
+        kept.check_writable(archive.store.url)
         proposal = build(state)
         refuse_conflict(proposal, state, since)
-        data = commit_bytes(_commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note))
+        commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
+        data = commit_bytes(replace(commit, level=level or kept))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
@@ -137,15 +149,35 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
     Raises
     ------
     CommitConflict
+    DataWouldBeLost
+        If it changes or removes a partition whose originals are going or gone, and does not say that this is accepted.
     """
-    mine = {change.partition for change in proposal.changes}
+    _refuse_changed(proposal, state, since)
+    _refuse_condemned(proposal, state)
+    _refuse_only_copy(proposal, state)
+    _refuse_stale(proposal, state)
+
+
+def _refuse_changed(proposal: Proposal, state: State, since: int) -> None:
+    """A partition of ours that another commit changed, or recorded an intent or its end for, since we looked."""
+    mine = _concerned(proposal)
     for logged in state.commits[since + 1 :]:
-        both = sorted(mine & {change.partition for change in logged.commit.changes})
+        both = sorted(mine & _concerned(logged.commit))
         if both:
             raise CommitConflict(
                 f"partition {both[0]} was changed by commit {logged.commit.number} meanwhile; "
                 "nothing was changed, run again"
             )
+
+
+def _concerned(commit: Proposal | Commit) -> set[str]:
+    """The partitions that a commit says anything about."""
+    changed = {change.partition for change in commit.changes}
+    return changed | {i.partition for i in commit.intents} | {e.partition for e in commit.expired}
+
+
+def _refuse_condemned(proposal: Proposal, state: State) -> None:
+    """What the proposal relies on and gc has given up: such a name is dead for good."""
     held = state.shared.keys() | {ref.sha256 for ref in proposal.shared}
     dead = state.condemned & (proposal.names | {name for ref in proposal.shared for name in ref.names})
     if dead or not proposal.needs <= held:
@@ -153,6 +185,30 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
         raise CommitConflict(
             f"{lost}, which this commit relies on, was given up meanwhile; nothing was changed, run again"
         )
+
+
+def _refuse_only_copy(proposal: Proposal, state: State) -> None:
+    """The last copy of a partition is never changed or removed unless its owner said so."""
+    only = sorted({change.partition for change in proposal.changes} & state.only_copies.keys())
+    if only and not proposal.only_copy:
+        raise DataWouldBeLost(
+            f"partition {only[0]} is the only copy: commit {state.only_copies[only[0]].number} recorded that its "
+            "originals are deleted; nothing was changed (to remove it for good: latentlake drop --only-copy-accepted)"
+        )
+
+
+def _refuse_stale(proposal: Proposal, state: State) -> None:
+    """An intent for another manifest than the head's; the end of an intent that is not open."""
+    for intent in proposal.intents:
+        serves = state.partitions.get(intent.partition)
+        if serves is None or serves.sha256 != intent.manifest or intent.partition in state.only_copies:
+            raise CommitConflict(
+                f"partition {intent.partition} is not what was verified; nothing was changed, run again"
+            )
+    for expired in proposal.expired:
+        held = state.only_copies.get(expired.partition)
+        if held is None or not held.open or held.number != expired.intent:
+            raise CommitConflict(f"partition {expired.partition} has no open intent {expired.intent}; run again")
 
 
 def _commit(
@@ -170,7 +226,11 @@ def _commit(
         shared=tuple(ref for ref in proposal.shared if state.shared.get(ref.sha256) != ref),
         report=proposal.report,
         condemned=proposal.condemned,
+        intents=proposal.intents,
+        expired=proposal.expired,
         note=note,
+        reason=proposal.reason,
+        only_copy=proposal.only_copy,
     )
 
 

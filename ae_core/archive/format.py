@@ -13,15 +13,13 @@ from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
+from ae_core.archive.level import FORMAT, LEAST, Level, read_level
 from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
-from ae_core.errors import Corrupt, UnsupportedFormat
+from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
+from ae_core.errors import Corrupt
 
-FORMAT = 0
-"""The newest format that this release reads, and the one it writes."""
 MAX_BLOCK_ROWS = 1 << 17
 """Most rows of a block: what decoding one allocates is bounded by them."""
-FEATURES: frozenset[str] = frozenset()
-"""Required features that this release understands."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ class Marker:
 
     archive: str
     writer: str
-    format: int = FORMAT
-    requires: tuple[str, ...] = ()
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,9 @@ class Change:
 class Commit:
     """One step of the log.
 
-    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO)
-    and `note` are information only: nothing is decided by them.
+    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO),
+    `note` and `reason` are information only: nothing is decided by them. `only_copy` says that the owner accepted
+    that partitions whose originals are going or gone were changed or removed.
     """
 
     number: int
@@ -85,8 +83,12 @@ class Commit:
     shared: tuple[SharedRef, ...] = ()
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    expired: tuple[Expired, ...] = ()
     note: str = ""
-    format: int = FORMAT
+    reason: str = ""
+    only_copy: bool = False
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,9 @@ def marker_bytes(marker: Marker) -> bytes:
     return seal(
         {
             "archive": marker.archive,
-            "format": marker.format,
-            "requires": list(marker.requires),
             "what": "latentlake archive",
             "writer": marker.writer,
+            **marker.level.to_json(),
         }
     )
 
@@ -188,8 +189,8 @@ def read_marker(data: bytes, where: str) -> Marker:
         If a byte is wrong, or the archive needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, requires = _understood(fields)
-    return Marker(fields.text("archive"), fields.text("writer"), number, requires)
+    level = read_level(fields)
+    return Marker(fields.text("archive"), fields.text("writer"), level)
 
 
 # --- commits --------------------------------------------------------------------------------------
@@ -200,13 +201,17 @@ def commit_bytes(commit: Commit) -> bytes:
     optional: dict[str, object] = {
         "changes": [change_dict(change) for change in commit.changes],
         "condemned": list(commit.condemned),
+        "expired": [expired_dict(expired) for expired in commit.expired],
+        "intents": [intent_dict(intent) for intent in commit.intents],
         "note": commit.note,
+        "only_copy": commit.only_copy,
+        "reason": commit.reason,
         "report": object_dict(commit.report) if commit.report else None,
         "shared": [shared_dict(ref) for ref in commit.shared],
     }
     return seal(
         {
-            "format": commit.format,
+            **commit.level.to_json(),
             "number": commit.number,
             "op_key": commit.op_key,
             "parent": commit.parent,
@@ -227,7 +232,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         If a byte is wrong, or the commit needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, _ = _understood(fields)
+    level = read_level(fields)
     return Commit(
         number=fields.number("number"),
         parent=fields.sha256("parent"),
@@ -239,8 +244,12 @@ def read_commit(data: bytes, where: str) -> Commit:
         shared=fields.items("shared", read_shared),
         report=read_object(fields.values["report"], f"{where}: report") if fields.has("report") else None,
         condemned=tuple(checked(name) for name in fields.items("condemned", as_text)),
+        intents=fields.items("intents", read_intent),
+        expired=fields.items("expired", read_expired),
         note=fields.text("note") if fields.has("note") else "",
-        format=number,
+        reason=fields.text("reason") if fields.has("reason") else "",
+        only_copy=fields.values.get("only_copy") is True,
+        level=level,
     )
 
 
@@ -299,7 +308,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         If it is malformed, contradicts itself, or needs a newer release.
     """
     fields = Fields(unpack_json(data, where), where)
-    number, requires = _understood(fields)
+    level = read_level(fields)
     manifest = Manifest(
         archive=fields.text("archive"),
         partition=fields.text("partition"),
@@ -312,8 +321,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         digest=fields.text("digest"),
         certificate=fields.mapping("certificate"),
         no_latents_reason=fields.text("no_latents_reason") if fields.has("no_latents_reason") else None,
-        requires=requires,
-        format=number,
+        requires=level.requires,
+        format=level.format,
         extra=fields.mapping("extra"),
     )
     for layer in manifest.layers:
@@ -325,21 +334,6 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def _understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
-    """Format and required features of a file, if this release understands them."""
-    number = fields.number("format")
-    requires = fields.items("requires", as_text)
-    unknown = sorted(set(requires) - FEATURES)
-    if number > FORMAT:
-        raise UnsupportedFormat(
-            f"{fields.where}: format {number}, this release reads up to format {FORMAT}: "
-            f"install a latentlake that reads format {number}"
-        )
-    if unknown:
-        raise UnsupportedFormat(f"{fields.where}: needs {', '.join(unknown)}: install a newer latentlake")
-    return number, requires
 
 
 def object_dict(ref: ObjectRef) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ae_core.archive.contract import Listed, NameTaken, Step, check_object
-from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
+from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid, own_folder
 from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -155,6 +155,10 @@ class LocalStore:
                 self._step(f"delete {name}")
                 os.unlink(last, dir_fd=current)
                 os.fsync(current)
+                self._step(f"deleted {name}")
+            if own_folder(folder):
+                with contextlib.suppress(OSError):  # not empty yet, or gone
+                    (self._root / folder).rmdir()
         except FileNotFoundError:
             return
         except OSError as error:

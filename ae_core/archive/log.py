@@ -7,11 +7,13 @@ so a stale listing can never hide a commit. A gap is damage and is never skipped
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, SharedRef, read_commit, read_marker
+from ae_core.archive.level import Level
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
+from ae_core.archive.originals import OnlyCopy
 from ae_core.archive.store import Store, open_store
 from ae_core.errors import ArchiveDamaged, UsageError
 
@@ -36,12 +38,18 @@ class Logged:
 
 @dataclass(frozen=True)
 class State:
-    """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead."""
+    """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead.
+
+    `only_copies` are the partitions whose originals are about to be deleted, or of which some are gone.
+    `level` is that of the commit; None if there is none.
+    """
 
     commits: tuple[Logged, ...] = ()
     partitions: Mapping[str, ObjectRef] = field(default_factory=dict)
     shared: Mapping[str, SharedRef] = field(default_factory=dict)
     condemned: frozenset[str] = frozenset()
+    only_copies: Mapping[str, OnlyCopy] = field(default_factory=dict)
+    level: Level | None = None
 
     @property
     def head(self) -> int:
@@ -51,6 +59,11 @@ class State:
     def done(self, op_key: str) -> Logged | None:
         """The commit that did the operation `op_key`, if any."""
         return next((logged for logged in self.commits if logged.commit.op_key == op_key), None)
+
+
+def level_of(archive: Archive, state: State) -> Level:
+    """What it takes to read the archive in that state, and to write to it."""
+    return state.level or archive.marker.level
 
 
 def open_archive(url: str, *, store: Store | None = None) -> Archive:
@@ -126,6 +139,7 @@ def _advance(known: State, commits: list[Logged]) -> State:
     if len(commits) < len(known.commits):
         known = State()
     partitions, shared, condemned = dict(known.partitions), dict(known.shared), set(known.condemned)
+    only_copies = dict(known.only_copies)
     for logged in commits[len(known.commits) :]:
         commit = logged.commit
         for change in commit.changes:
@@ -135,5 +149,24 @@ def _advance(known: State, commits: list[Logged]) -> State:
                 partitions[change.partition] = change.manifest
         shared.update((ref.sha256, ref) for ref in commit.shared)
         condemned.update(commit.condemned)
+        _follow_originals(only_copies, commit)
     alive = {sha: ref for sha, ref in shared.items() if not condemned.intersection(ref.names)}
-    return State(tuple(commits), partitions, alive, frozenset(condemned))
+    level = commits[-1].commit.level if commits else None
+    return State(tuple(commits), partitions, alive, frozenset(condemned), only_copies, level)
+
+
+def _follow_originals(only_copies: dict[str, OnlyCopy], commit: Commit) -> None:
+    """What a commit says about originals; a partition that is removed leaves nothing to be the only copy of."""
+    for change in commit.changes:
+        if change.manifest is None:
+            only_copies.pop(change.partition, None)
+    for intent in commit.intents:
+        only_copies[intent.partition] = OnlyCopy(commit.number, intent)
+    for expired in commit.expired:
+        held = only_copies.get(expired.partition)
+        if held is None or held.number != expired.intent:
+            continue
+        if expired.gone:
+            only_copies[expired.partition] = replace(held, expired=expired)
+        else:
+            del only_copies[expired.partition]

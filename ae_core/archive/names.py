@@ -27,6 +27,7 @@ _NAME = re.compile(
 _COMMIT = re.compile(r"_commits/([0-9]{20})\.json", re.ASCII)
 _WITNESS = re.compile(r"_seen/([0-9]{20})-([0-9a-f]{64})", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_UID_FOLDER = re.compile(r".*[/-][0-9a-f]{32}", re.ASCII)
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.=-")
 _MAX_PARTS = 4
 _MAX_PART = 100
@@ -98,6 +99,11 @@ def shared_name(kind: str, sha256: str) -> str:
 def folder_of(name: str) -> str:
     """What stands before the last part of a name, its slash included; empty without one."""
     return name[: name.rfind("/") + 1]
+
+
+def own_folder(folder: str) -> bool:
+    """Whether a folder is named by a uid, so that it belongs to one version of one thing and is never used again."""
+    return _UID_FOLDER.fullmatch(folder) is not None
 
 
 def _escape(part: str) -> str:

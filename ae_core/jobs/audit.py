@@ -98,7 +98,7 @@ def _audit(partition: Partition, original: LakePartition | None, threads: int, *
     problem: str | None = None
     digest = ""
     try:
-        if original is None:
+        if original is None or partition.fullest == "preview":
             digest, detail = _decode(partition, threads, drawn=drawn)
         else:
             digest, certificate, detail = _measure(partition, original, certificate, threads)
@@ -119,10 +119,12 @@ def _audit(partition: Partition, original: LakePartition | None, threads: int, *
 
 def _decode(partition: Partition, threads: int, *, drawn: bool) -> tuple[str, TableDetail | None]:
     """Digest of what is decoded and, for a page, the page data that the archive keeps with the rebuilt side."""
-    digest = PartitionDigest(partition.schema)
+    layer = partition.fullest
+    drawn = drawn and layer == "bounded"  # what the page shows beside the original is the bounded value
+    digest = PartitionDigest(partition.schema_of(layer=layer))
     hidden = [name for name, bound in partition.bounds.items() if bound.sensitive]
     page = pagedata.read(partition.manifest.extra.get("detail"), partition.schema, hidden) if drawn else None
-    for block in partition.blocks(threads=threads):
+    for block in partition.blocks(layer=layer, threads=threads):
         digest.add(block)
         if page is not None:
             page.add(block)

@@ -36,7 +36,7 @@ class Run:
     errors: list[LatentlakeError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for partition, error in self.found.unreadable:
+        for partition, error in (*self.found.unreadable, *self.found.refused):
             self.failed(partition.id, error)
 
     @property
@@ -77,8 +77,11 @@ class Run:
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
         if failed:
             sources = {partition.id: partition for partition, _ in self.found.partitions}
-            with suppress(LatentlakeError):  # the failures themselves are what has to be told
-                setbacks.record(self.request.archive, [(sources[one.partition], one.reason) for one in failed])
+            refused = {partition.id for partition, _ in self.found.refused}  # these cannot succeed by trying again
+            noted = [(sources[one.partition], one.reason) for one in failed if one.partition not in refused]
+            if noted:
+                with suppress(LatentlakeError):  # the failures themselves are what has to be told
+                    setbacks.record(self.request.archive, noted)
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
-from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
+from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, safe_name, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.restore import into_lake, is_home, refuse_partial
 from ae_core.jobs.results import DecodedPartition, DecodeResult, WrittenFile
 from ae_core.records import file_path
 from ae_core.report.certificate import ColumnCertificate
@@ -32,7 +33,8 @@ def decode(
 
     Files have the names and row counts of the originals, cut to the chosen rows; files without a chosen row are left
     out. `_loss.json` beside them and the Parquet field metadata state layer, bound and measured errors. The folder
-    appears whole or not at all.
+    appears whole or not at all. Where `out` is the lake that originals were deleted from by `expire`, whole partitions
+    take their places in it, and no file there is overwritten.
 
     Raises
     ------
@@ -48,7 +50,11 @@ def decode(
     partitions = source.partitions(where)
     for partition in partitions:
         partition.schema_of(columns, kind)
-    with new_folder(out) as folder:
+    home = is_home(out, source.uid)
+    if home:
+        refuse_partial(columns, rows, layer)
+    names = [safe_name(file.name) for partition in partitions for file in files_of(partition, chosen)]
+    with into_lake(out, names, source.uid) if home else new_folder(out) as folder:
         written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
         left_out = tuple(dict.fromkeys(name for partition in partitions for name in partition.left_out(kind)))
         write_json(folder / LOSS_FILE, loss_report(source, partitions, columns, kind, left_out))

@@ -174,7 +174,7 @@ def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
         sha256=logged.sha256,
         time=commit.time,
         writer=commit.writer,
-        message=commit.note,
+        message=": ".join(filter(None, (commit.note, commit.reason))),
         partitions=tuple(change.partition for change in commit.changes),
         models=tuple(ref.sha256 for ref in commit.shared if ref.kind == "model"),
         bytes=added,
@@ -182,7 +182,9 @@ def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
 
 
 def _layers_of(snapshot: Snapshot, ref: ObjectRef) -> list[int]:
-    """Sizes of the layers of an older or newer version of a partition."""
+    """Sizes of the layers of an older or newer version of a partition; none where gc gave it up."""
+    if ref.name in snapshot.state.condemned:
+        return []
     store = snapshot.archive.store
     manifest = read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name)
     return list(layer_sizes(manifest).values())

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ae_core.errors import Corrupt, OutputExists, UsageError
 from ae_core.jobs.results import WrittenFile
+from ae_core.lake import REBUILT_PREFIX
 from ae_core.remote.places import locate, unsupported
 
 LOSS_FILE = "_loss.json"
@@ -37,7 +38,7 @@ class ColumnLoss:
     def field_metadata(self) -> dict[bytes, bytes]:
         """Parquet field metadata, one `latentlake.` key per figure; what was not measured is left out."""
         return {
-            f"latentlake.{name}".encode(): str(value).encode()
+            REBUILT_PREFIX + name.encode(): str(value).encode()
             for name, value in asdict(self).items()
             if value is not None
         }

@@ -46,7 +46,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip", "wait"]
+    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
     reason: str
     rows: int
     source_bytes: int
@@ -101,7 +101,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed", "waiting"]
+    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting"]
     reason: str
     rows: int = 0
     source_bytes: int = 0
@@ -367,3 +367,20 @@ class DoctorReport:
     clock_skew: float | None
     checks: tuple[DoctorCheck, ...]
     seconds: float
+
+
+@dataclass(frozen=True)
+class UpgradeResult:
+    """An archive's format before and after an upgrade; `commit` is the one that raised it, None if none was needed.
+
+    `requires` are the features that a reader has to know, `optional` those that only a writer has to; `reader` is the
+    first release that reads it, empty where the archive does not say.
+    """
+
+    archive: str
+    before: int
+    after: int
+    requires: tuple[str, ...]
+    optional: tuple[str, ...]
+    reader: str
+    commit: int | None

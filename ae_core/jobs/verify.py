@@ -8,7 +8,7 @@ from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.archive.verify import Finding as ArchiveFinding
 from ae_core.archive.verify import verify as check
-from ae_core.dataset import Archive, Partition
+from ae_core.dataset import Archive, Layer, Partition
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import Finding, VerifyResult
 
@@ -51,15 +51,30 @@ def verify(
 
 
 def rebuilt_digest(partition: Partition, *, threads: int = 0) -> str:
-    """Digest of the partition's rebuilt data, decoded anew.
+    """Digest of the partition's rebuilt data, decoded anew from all layers that it keeps.
 
     Raises
     ------
     Corrupt
         When stored bytes are missing, changed or malformed.
     """
-    digest = PartitionDigest(partition.schema)
-    for block in partition.blocks(threads=threads):
+    return _digest(partition, partition.fullest, threads)
+
+
+def preview_digest(partition: Partition, *, threads: int = 0) -> str:
+    """Digest of what the latents alone rebuild.
+
+    Raises
+    ------
+    Corrupt
+        As `rebuilt_digest`.
+    """
+    return _digest(partition, "preview", threads)
+
+
+def _digest(partition: Partition, layer: Layer, threads: int) -> str:
+    digest = PartitionDigest(partition.schema_of(layer=layer))
+    for block in partition.blocks(layer=layer, threads=threads):
         digest.add(block)
     return digest.hexdigest()
 

@@ -11,7 +11,7 @@ import typer
 
 from ae_core.errors import LatentlakeError
 from ae_core.lean import leave_out_unused
-from flows.cli import doctor_command, read_commands, write_commands
+from flows.cli import doctor_command, read_commands, retire_commands, upgrade_command, write_commands
 from flows.cli.console import fail, say
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
@@ -54,7 +54,12 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("gc")(retire_commands.gc)
+app.command("drop")(retire_commands.drop)
+app.command("fade")(retire_commands.fade)
+app.command("expire")(retire_commands.expire)
 app.command("doctor")(doctor_command.doctor)
+app.command("upgrade")(upgrade_command.upgrade)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -201,10 +201,13 @@ def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
     waiting = [row for row in result.partitions if row.action == "waiting"]
     if not done:
-        same = len(result.partitions) - len(waiting)
+        skipped = [row for row in result.partitions if row.action == "skipped"]
+        same = len(result.partitions) - len(waiting) - len(skipped)
         say(f"{result.archive}: {same} partitions are archived and unchanged, {len(waiting)} wait; nothing to do")
         for row in waiting[:10]:
             say(f"  {row.partition} waits: {row.reason}")
+        for row in skipped:
+            say(f"  {row.partition} is skipped: {row.reason}")
         return
     print_table(
         ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from ae_core.errors import Corrupt, NotCommitted, StoreUnsafe, UsageError
-from ae_core.jobs import results
+from ae_core.jobs import results, retire_results
 from flows.cli import app
 from flows.cli.console import human_bytes, human_ratio, print_json
 from flows.cli.write_commands import _print_result
@@ -28,6 +28,10 @@ COMMANDS = {
     "audit": results.AuditResult,
     "log": results.Log,
     "doctor": results.DoctorReport,
+    "gc": retire_results.GcResult,
+    "drop": retire_results.DropResult,
+    "fade": retire_results.FadeResult,
+    "expire": retire_results.ExpireResult,
 }
 
 

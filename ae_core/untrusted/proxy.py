@@ -87,6 +87,10 @@ class StoreProxy:
         """Refused: a worker reads."""
         self._refuse()
 
+    def restore(self, name: str, data: bytes) -> None:
+        """Refused: a worker reads."""
+        self._refuse()
+
     def delete(self, name: str) -> None:
         """Refused: a worker reads."""
         self._refuse()

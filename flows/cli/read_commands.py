@@ -13,6 +13,7 @@ from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
+    from ae_core.jobs.results import DecodeResult, VerifyResult
     from ae_core.untrusted.caps import Caps
 
 
@@ -125,6 +126,9 @@ def decode(
         str, typer.Option("--layer", metavar="preview|bounded", help="preview: approximate, from the latents alone.")
     ] = "bounded",
     snapshot: options.Snapshot = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Leave out what is damaged, report each row range that is lost, exit 1.")
+    ] = False,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
     cap: options.Cap = None,
@@ -134,7 +138,11 @@ def decode(
 
     Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
     """
+    from ae_core.errors import UsageError
+
     caps = _caps(cap, untrusted=untrusted)
+    if caps and salvage:
+        raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
     with progress_bar() as progress:
         chosen: dict[str, Any] = {
             "where": where,
@@ -152,48 +160,96 @@ def decode(
         else:
             from ae_core.jobs.decode import decode as decode_archive
 
-            result = decode_archive(archive, out, **chosen)
+            result = decode_archive(archive, out, salvage=salvage, **chosen)
     if json:
-        return print_json(result)
+        print_json(result)
+    else:
+        _print_decoded(result)
+    if result.lost:
+        raise typer.Exit(1)
+
+
+def _print_decoded(result: DecodeResult) -> None:
     count = sum(len(partition.files) for partition in result.partitions)
     say(f"{result.rows:,} rows in {count} files under {result.out} ({result.layer}, {result.seconds:.1f} s)")
     if result.left_out:
         say(f"  columns without a preview, left out: {', '.join(result.left_out)}")
-    return None
+    for lost in result.lost:
+        stop = "the end" if lost.stop is None else f"{lost.stop - 1:,}"
+        say(f"LOST {lost.partition}, rows {lost.start:,} to {stop}: {lost.problem}")
 
 
 def verify(
     archive: options.Archive,
     deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the certificates.")] = False,
+    where: options.Where = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="SHARE", help="Read this share of the partitions (5%), the rest by size."),
+    ] = None,
+    mend: Annotated[bool, typer.Option("--mend", help="Restore models and tables from their intact twins.")] = False,
+    repair_from: Annotated[
+        str | None, typer.Option("--repair-from", metavar="REPLICA", help="Restore what a copy of it still has.")
+    ] = None,
+    snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
     cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
-    """Check every object of an archive: presence, length, SHA-256 and the chain of commits.
+    """Check every object of an archive: presence, length, SHA-256 and the chain of commits; restore what is lost.
 
-    Example: latentlake verify flights.archive --deep
+    Example: latentlake verify flights.archive --deep --where month=3
     """
+    from ae_core.errors import UsageError
+
     caps = _caps(cap, untrusted=untrusted)
+    if caps and (mend or repair_from):
+        raise UsageError("--untrusted goes with neither --mend nor --repair-from: it writes nothing into an archive")
     with progress_bar() as progress:
+        chosen: dict[str, Any] = {
+            "deep": deep,
+            "where": where,
+            "sample": sample,
+            "snapshot": snapshot,
+            "threads": threads,
+            "progress": progress,
+        }
         if caps:
             from ae_core.untrusted import jobs
 
-            result = jobs.verify(archive, deep=deep, threads=threads, progress=progress, caps=caps, notice=note)
+            result = jobs.verify(archive, caps=caps, notice=note, **chosen)
         else:
             from ae_core.jobs.verify import verify as verify_archive
 
-            result = verify_archive(archive, deep=deep, threads=threads, progress=progress)
+            result = verify_archive(archive, mend=mend, repair_from=repair_from, **chosen)
     if json:
         print_json(result)
     else:
-        for finding in result.findings:
-            say(f"DAMAGED {finding.name}: {finding.problem}")
-        state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
-        how = "every byte read, everything decoded" if result.deep else "every byte read"
-        say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}: {state}")
+        _print_verified(result)
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _print_verified(result: VerifyResult) -> None:
+    for repair in result.repaired:
+        say(f"REPAIRED {repair.name} from the {repair.origin}")
+    for finding in result.findings:
+        kind, _, detail = finding.problem.partition(": ")
+        say(f"{kind.upper()} {detail}{'' if finding.current else ' (the newest snapshot does not need it)'}")
+        for first, end in finding.rows:
+            which = f"columns {', '.join(finding.columns)}" if finding.columns else "all"
+            say(f"  {finding.partition}, rows {first:,} to {end - 1:,}: {which} lost")
+        if finding.readable:
+            say(f"  {finding.readable}")
+        if finding.mendable:
+            say("  --mend restores it")
+    state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
+    how = f"every byte read, {result.decoded} partitions decoded" if result.deep else "every byte read"
+    looked = f", {result.sized} only looked up" if result.sized else ""
+    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}{looked}: {state}")
+    if result.orphans:
+        say(f"  {result.orphans} orphans ({human_bytes(result.orphan_bytes)}): harmless, latentlake gc removes them")
 
 
 def audit(
@@ -256,6 +312,7 @@ def audit(
 
 def log(
     archive: options.Archive,
+    snapshot: options.Snapshot = None,
     untrusted: options.Untrusted = False,
     cap: options.Cap = None,
     json: options.Json = False,
@@ -268,11 +325,11 @@ def log(
     if caps:
         from ae_core.untrusted import jobs
 
-        history = jobs.archive_log(archive, caps=caps, notice=note)
+        history = jobs.archive_log(archive, snapshot=snapshot, caps=caps, notice=note)
     else:
         from ae_core.jobs.listing import archive_log
 
-        history = archive_log(archive)
+        history = archive_log(archive, snapshot=snapshot)
     if json:
         return print_json(history)
     return print_table(

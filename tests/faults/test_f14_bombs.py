@@ -38,7 +38,7 @@ from tests.hostile.golden_parts import (
 
 MEMORY = 256 << 20
 CAPS = ("--cap", f"memory={MEMORY}", "--cap", "bytes=200M", "--cap", "objects=1000", "--cap", "seconds=60")
-ROOM = MEMORY + (300 << 20) + (200 << 20)  # and what an interpreter with its libraries takes
+ROOM = MEMORY + (300 << 20)
 BIG = 1 << 30
 Objects = dict[str, bytes]
 

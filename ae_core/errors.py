@@ -31,6 +31,10 @@ class BoundViolated(LatentlakeError):
     """A rebuilt cell differs from its original by more than its column allows."""
 
 
+class CheckFailed(LatentlakeError):
+    """A query of the policy's checks answers too differently on rebuilt data; the partition was not committed."""
+
+
 # --- 2: the caller has to change something ------------------------------------------------------
 
 
@@ -56,12 +60,20 @@ class UnsupportedFormat(UsageError):
     """The archive needs a newer release than this one."""
 
 
+class SnapshotExpired(UsageError):
+    """The snapshot is older than what gc keeps: some of its objects are given up. Newer ones can be read."""
+
+
 class NoLatents(UsageError):
     """The partition has no latents (or no preview), for a reason that its manifest states."""
 
 
 class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
+
+
+class LimitReached(UsageError):
+    """What a stranger's archive asks for is beyond a cap, or its decoding process was stopped by one."""
 
 
 class StoreDenied(UsageError):

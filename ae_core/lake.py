@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,8 @@ from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
+REBUILT_PREFIX = b"latentlake."
+"""Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
 _SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
@@ -94,7 +97,13 @@ def list_partitions(url: str, where: Where = None) -> list[LakePartition]:
     if not chosen:
         asked = ", ".join(map(str, conditions))
         raise LakeError(f"{url}: none of the {len(partitions)} partitions has {asked}; there are {_some(partitions)}")
-    return sorted(chosen, key=lambda partition: _natural(partition.id))
+    return sorted(chosen, key=lambda partition: natural_order(partition.id))
+
+
+def has_files(url: str) -> bool:
+    """Whether there is a lake with a file of data in it; LakeError where it cannot be listed."""
+    fs, root = _open_lake(url)
+    return bool(fs.exists(root)) and bool(_list_files(fs, root, url))
 
 
 def refresh(partition: LakePartition) -> LakePartition:
@@ -184,11 +193,12 @@ def _group(url: str, files: Mapping[str, dict[str, Any]]) -> list[LakePartition]
 
 
 def _some(partitions: Sequence[LakePartition]) -> str:
-    ids = sorted((partition.id for partition in partitions), key=_natural)
+    ids = sorted((partition.id for partition in partitions), key=natural_order)
     return ", ".join(ids) if len(ids) <= 4 else f"{ids[0]}, {ids[1]}, … {ids[-1]}"
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which month=2 comes before month=10."""
     parts = re.split(r"(\d+)", text)
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
@@ -218,6 +228,18 @@ def _source_file(name: str, info: Mapping[str, Any]) -> SourceFile:
     return SourceFile(name, size, f"{size}-{token_of(info) or changed}", changed)
 
 
+def file_version(file: Path | Mapping[str, Any]) -> tuple[int, str] | None:
+    """Size and version token of a local path, or of a store's description of a file; None if the path is not there."""
+    if isinstance(file, Path):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            return None
+        file = {"name": str(file), "size": status.st_size, "ino": status.st_ino}
+    found = _source_file("", file)
+    return found.size, found.token
+
+
 # --- what is in them ----------------------------------------------------------------------------------
 
 
@@ -228,6 +250,12 @@ def file_sha256(partition: LakePartition, file: SourceFile) -> str:
         while chunk := handle.read(_READ_BUFFER):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def file_paths(partition: LakePartition) -> tuple[Any, list[str]]:
+    """What reads a partition's store, and its files' paths there in their order."""
+    fs, root = _open_lake(partition.lake)
+    return fs, [_file_path(fs, root, partition, file) for file in partition.files]
 
 
 def footers(partition: LakePartition) -> tuple[pq.FileMetaData, ...]:
@@ -328,6 +356,22 @@ def has_range(kind: pa.DataType) -> bool:
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
+def rebuilt_from(partition: LakePartition) -> str | None:
+    """Uid of the archive that a file of the partition was rebuilt from by `decode`; None for originals.
+
+    A file that cannot be read says nothing here.
+    """
+    for file in partition.files:
+        try:
+            fields = _footer(partition, file)[1]
+        except LakeError:
+            continue
+        for field in fields:
+            if uid := (field.metadata or {}).get(REBUILT_PREFIX + b"archive"):
+                return bytes(uid).decode(errors="replace")
+    return None
+
+
 @contextmanager
 def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
     """The open file; what goes wrong while reading it becomes a LakeError that names it."""
@@ -369,7 +413,16 @@ def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.
         if not other.equals(first):
             difference = _first_difference(first, other)
             raise LakeError(f"{lake}: {first_path} and {partition.path_of(file)} have different schemas: {difference}")
-    return first
+    return _unmarked(first)
+
+
+def _unmarked(schema: pa.Schema) -> pa.Schema:
+    """The schema without what `decode` adds to the fields of rebuilt files: it is no part of anybody's table."""
+    fields = []
+    for field in schema:
+        kept = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(REBUILT_PREFIX)}
+        fields.append(field.with_metadata(kept) if field.metadata and len(kept) < len(field.metadata) else field)
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _some_names(names: Sequence[str]) -> str:

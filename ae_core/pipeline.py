@@ -39,6 +39,7 @@ from ae_core.columns import (
     preview_columns,
     side_streams,
 )
+from ae_core.columns.packing import inflate_zstd
 from ae_core.errors import Corrupt, NoLatents
 from ae_core.kernels import storage
 from ae_core.kernels.bounds import check_bounds, check_preview_bounds
@@ -54,6 +55,17 @@ LOCKSTEP_BLOCKS = MAX_BLOCKS
 """Blocks that `decode_blocks` decodes in one go; more gain nothing."""
 Part = TypeVar("Part", FrozenEncoder, FrozenPreview, FrozenGroup)
 STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
+_MALFORMED = (
+    safetensors.SafetensorError,
+    zstandard.ZstdError,
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)  # what reading a model of the wrong shape may raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +108,10 @@ class Codec:
         try:
             tensors = {name: raw.tobytes() for name, raw in safetensors.numpy.load(data).items()}
             plan = TablePlan.from_bytes(tensors["plan"])
-            decompressor = zstandard.ZstdDecompressor()
-            meta = json.loads(decompressor.decompress(tensors["structure"], max_output_size=STRUCTURE_LIMIT))
+            text = inflate_zstd(tensors["structure"], STRUCTURE_LIMIT)
+            if len(text) > STRUCTURE_LIMIT:
+                raise Corrupt(f"model: a structure of more than {STRUCTURE_LIMIT} bytes: verify the archive")
+            meta = json.loads(text)
             network = None
             if meta.get("network") is not None:
                 network = _network_from(meta["network"], unpack_tensors(tensors["weights"]))
@@ -106,7 +120,7 @@ class Codec:
             _check_mixing(plan, network, mixed)
         except Corrupt:
             raise
-        except (safetensors.SafetensorError, zstandard.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
+        except _MALFORMED as error:
             raise Corrupt(f"model: malformed ({error}): verify the archive") from None
         return cls(plan, network, meta.get("no_latents_reason"), mixed)
 
@@ -213,11 +227,12 @@ def decode_blocks(
     """
     streams = [_streams(block) for block in stored]
     needed, _ = dependencies(codec.plan, columns)
-    symbols = [given_symbols(codec.plan, some, block.rows) for some, block in zip(streams, stored, strict=True)]
     network = codec.network
     mixed = _mixed_places(codec, needed)
     context = {p for place in mixed for p in _looked_at(codec, place)}
     asked = {position for position in context.union(needed) if codec.plan.symbols[position].coded}
+    seen = None if asked or mixed else set(needed)  # models look at every given column
+    symbols = [given_symbols(codec.plan, some, block.rows, seen) for some, block in zip(streams, stored, strict=True)]
     if asked:
         if network is None:
             raise Corrupt("model: columns are coded by a network that the model lacks: verify the archive")
@@ -293,6 +308,16 @@ def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, wanted:
             if domain.wide:
                 wide[index] = codes[:, place]
     return wide
+
+
+def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
+    """Whether decoding the columns may look into the latents' payload; False is certain."""
+    if codec.network is None:
+        return False
+    needed, streams = dependencies(codec.plan, columns)
+    coded = any(codec.plan.symbols[position].coded for position in needed)
+    beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
+    return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
 
 
 def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:
@@ -420,9 +445,13 @@ def _network_meta(network: Network, arrays: dict[str, np.ndarray]) -> dict[str, 
 
 
 def _network_from(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in arrays.items():
+        prefix, _, own = name.partition("/")
+        parts.setdefault(prefix, {})[own] = tensor
+
     def take(prefix: str) -> dict[str, np.ndarray]:
-        start = prefix + "/"
-        return {name.removeprefix(start): tensor for name, tensor in arrays.items() if name.startswith(start)}
+        return parts.get(prefix, {})
 
     network = Network(
         encoder=_part(FrozenEncoder, meta["encoder"], take("e")),

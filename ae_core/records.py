@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from ae_core.archive.fields import unpack_json
-from ae_core.archive.format import Commit, Manifest, ObjectRef, TableRecord
-from ae_core.archive.log import Archive
+from ae_core.archive.format import Manifest, ObjectRef, TableRecord
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
-from ae_core.selection import Where, parse_where, selected
+from ae_core.selection import Where, keys_of, parse_where, selected
 
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, pa.ArrowException)
+"""What reading a record of the wrong shape may raise."""
 _OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
 
 
@@ -43,11 +44,17 @@ def read_table_info(record: TableRecord, where: str) -> TableInfo:
         When the record is malformed, though its bytes are those that were committed.
     """
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(record.schema_ipc))
+        schema = _read_schema(record.schema_ipc)
         written = load_policy(Policy.model_validate(record.policy["written"]).to_yaml())
         return TableInfo(schema, written, ResolvedPolicy.from_json(record.policy["resolved"]))
-    except (KeyError, ValueError, pa.ArrowException, UsageError) as error:
+    except (*_MALFORMED, UsageError) as error:
         raise Corrupt(f"{where}: not a readable table record ({type(error).__name__})") from None
+
+
+def _read_schema(data: bytes) -> pa.Schema:
+    schema = pa.ipc.read_schema(pa.py_buffer(data))
+    schema.names  # noqa: B018 - names that are not UTF-8 fail here and not in the middle of something else
+    return schema
 
 
 def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
@@ -57,8 +64,8 @@ def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
     if own is None:
         return info
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(own)))
-    except (TypeError, ValueError, pa.ArrowException):
+        schema = _read_schema(bytes.fromhex(own))
+    except _MALFORMED:
         raise Corrupt(f"{manifest.partition}: its manifest holds no readable schema") from None
     if not schema.equals(info.schema):
         raise Corrupt(f"{manifest.partition}: its schema is not that of its table record")
@@ -95,11 +102,24 @@ def select_manifests(snapshot: Snapshot, where: Where = None) -> list[Manifest]:
         When none does.
     """
     conditions = parse_where(where)
-    manifests = [snapshot.manifest(partition) for partition in snapshot.partitions]
-    chosen = [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+    manifests = [snapshot.manifest(partition) for partition in select_partitions(snapshot, where)]
+    return [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+
+
+def select_partitions(snapshot: Snapshot, where: Where = None) -> list[str]:
+    """The ids of the partitions that satisfy every condition, in natural order; no manifest is read.
+
+    Raises
+    ------
+    UsageError
+        When none does.
+    """
+    conditions = parse_where(where)
+    chosen = [partition for partition in snapshot.partitions if selected(conditions, keys_of(partition))]
     if conditions and not chosen:
         asked = ", ".join(map(str, conditions))
-        raise UsageError(f"{snapshot.archive.store.url}: none of the {len(manifests)} partitions has {asked}")
+        count = len(snapshot.partitions)
+        raise UsageError(f"{snapshot.archive.store.url}: none of the {count} partitions has {asked}")
     return chosen
 
 
@@ -121,18 +141,16 @@ def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
 def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
     found: dict[str, Mapping[str, Any]] = {}
-    for logged in snapshot.state.commits:
-        if any(ref.kind == "model" for ref in logged.commit.shared):
-            report = read_report(snapshot.archive, logged.commit)
-            if report is not None and isinstance(report.get("model"), str):
-                found[report["model"]] = report
+    for _, report in reports(snapshot):
+        if isinstance(report.get("model"), str):
+            found[report["model"]] = report
     return found
 
 
-def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
-    """The report that a commit refers to, checked; None if it has none."""
-    ref = commit.report
-    return None if ref is None else unpack_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+def reports(snapshot: Snapshot) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The reports of trainings and failures, each with the number of its commit, checked."""
+    for number, ref in snapshot.state.reports:
+        yield number, unpack_json(snapshot.archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def check_stored(store: Store, ref: ObjectRef) -> None:

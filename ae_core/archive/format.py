@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
-from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
-from ae_core.errors import Corrupt, UnsupportedFormat
+from ae_core.archive.level import FORMAT, LEAST, Level, read_level
+from ae_core.archive.names import FOLDERS, checked, checkpoint_number, folder_of, is_sha256
+from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
+from ae_core.errors import Corrupt
 
-FORMAT = 0
-"""The newest format that this release reads, and the one it writes."""
-FEATURES: frozenset[str] = frozenset()
-"""Required features that this release understands."""
+MAX_BLOCK_ROWS = 1 << 17
+"""Most rows of a block: what decoding one allocates is bounded by them."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ class Marker:
 
     archive: str
     writer: str
-    format: int = FORMAT
-    requires: tuple[str, ...] = ()
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,10 @@ class Change:
 class Commit:
     """One step of the log.
 
-    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO)
-    and `note` are information only: nothing is decided by them.
+    `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO),
+    `note` and `reason` are information only: nothing is decided by them. `only_copy` says that the owner accepted
+    that partitions whose originals are going or gone were changed or removed. `checkpoint` is the state at an earlier
+    commit.
     """
 
     number: int
@@ -83,8 +84,13 @@ class Commit:
     shared: tuple[SharedRef, ...] = ()
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    expired: tuple[Expired, ...] = ()
     note: str = ""
-    format: int = FORMAT
+    checkpoint: ObjectRef | None = None
+    reason: str = ""
+    only_copy: bool = False
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -169,10 +175,9 @@ def marker_bytes(marker: Marker) -> bytes:
     return seal(
         {
             "archive": marker.archive,
-            "format": marker.format,
-            "requires": list(marker.requires),
             "what": "latentlake archive",
             "writer": marker.writer,
+            **marker.level.to_json(),
         }
     )
 
@@ -186,8 +191,8 @@ def read_marker(data: bytes, where: str) -> Marker:
         If a byte is wrong, or the archive needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, requires = _understood(fields)
-    return Marker(fields.text("archive"), fields.text("writer"), number, requires)
+    level = read_level(fields)
+    return Marker(fields.text("archive"), fields.text("writer"), level)
 
 
 # --- commits --------------------------------------------------------------------------------------
@@ -197,14 +202,19 @@ def commit_bytes(commit: Commit) -> bytes:
     """The commit's file; empty fields are left out."""
     optional: dict[str, object] = {
         "changes": [change_dict(change) for change in commit.changes],
+        "checkpoint": object_dict(commit.checkpoint) if commit.checkpoint else None,
         "condemned": list(commit.condemned),
+        "expired": [expired_dict(expired) for expired in commit.expired],
+        "intents": [intent_dict(intent) for intent in commit.intents],
         "note": commit.note,
+        "only_copy": commit.only_copy,
+        "reason": commit.reason,
         "report": object_dict(commit.report) if commit.report else None,
         "shared": [shared_dict(ref) for ref in commit.shared],
     }
     return seal(
         {
-            "format": commit.format,
+            **commit.level.to_json(),
             "number": commit.number,
             "op_key": commit.op_key,
             "parent": commit.parent,
@@ -225,7 +235,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         If a byte is wrong, or the commit needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, _ = _understood(fields)
+    level = read_level(fields)
     return Commit(
         number=fields.number("number"),
         parent=fields.sha256("parent"),
@@ -237,8 +247,13 @@ def read_commit(data: bytes, where: str) -> Commit:
         shared=fields.items("shared", read_shared),
         report=read_object(fields.values["report"], f"{where}: report") if fields.has("report") else None,
         condemned=tuple(checked(name) for name in fields.items("condemned", as_text)),
+        intents=fields.items("intents", read_intent),
+        expired=fields.items("expired", read_expired),
         note=fields.text("note") if fields.has("note") else "",
-        format=number,
+        checkpoint=_read_checkpoint(fields, where) if fields.has("checkpoint") else None,
+        reason=fields.text("reason") if fields.has("reason") else "",
+        only_copy=fields.values.get("only_copy") is True,
+        level=level,
     )
 
 
@@ -297,21 +312,21 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         If it is malformed, contradicts itself, or needs a newer release.
     """
     fields = Fields(unpack_json(data, where), where)
-    number, requires = _understood(fields)
+    level = read_level(fields)
     manifest = Manifest(
         archive=fields.text("archive"),
         partition=fields.text("partition"),
         keys={key: as_text(value, f"{where}: keys") for key, value in fields.mapping("keys").items()},
         table=fields.sha256("table"),
         model=fields.sha256("model") if fields.has("model") else None,
-        block_rows=fields.items("block_rows", as_number),
+        block_rows=fields.items("block_rows", _as_block_rows),
         layers=fields.items("layers", partial(_read_layer, folder_of(where))),
         sources=fields.items("sources", _read_source),
         digest=fields.text("digest"),
         certificate=fields.mapping("certificate"),
         no_latents_reason=fields.text("no_latents_reason") if fields.has("no_latents_reason") else None,
-        requires=requires,
-        format=number,
+        requires=level.requires,
+        format=level.format,
         extra=fields.mapping("extra"),
     )
     for layer in manifest.layers:
@@ -323,21 +338,6 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def _understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
-    """Format and required features of a file, if this release understands them."""
-    number = fields.number("format")
-    requires = fields.items("requires", as_text)
-    unknown = sorted(set(requires) - FEATURES)
-    if number > FORMAT:
-        raise UnsupportedFormat(
-            f"{fields.where}: format {number}, this release reads up to format {FORMAT}: "
-            f"install a latentlake that reads format {number}"
-        )
-    if unknown:
-        raise UnsupportedFormat(f"{fields.where}: needs {', '.join(unknown)}: install a newer latentlake")
-    return number, requires
 
 
 def object_dict(ref: ObjectRef) -> dict[str, object]:
@@ -354,6 +354,13 @@ def read_object(value: object, where: str) -> ObjectRef:
 def shared_dict(ref: SharedRef) -> dict[str, object]:
     """`ref` for JSON."""
     return {"kind": ref.kind, "length": ref.length, "names": list(ref.names), "sha256": ref.sha256}
+
+
+def _read_checkpoint(fields: Fields, where: str) -> ObjectRef:
+    ref = read_object(fields.values["checkpoint"], f"{where}: checkpoint")
+    if not 0 <= checkpoint_number(ref.name) < fields.number("number"):
+        raise Corrupt(f"{where}: {ref.name} is not the name of a checkpoint before it")
+    return ref
 
 
 def read_shared(value: object, where: str) -> SharedRef:
@@ -408,6 +415,13 @@ def _read_layer(folder: str, value: object, where: str) -> LayerFile:
         raise Corrupt(f"{where}: a block lies outside of its file")
     blocks = tuple(BlockEntry(o, n, h) for o, n, h in zip(offsets, lengths, hashes, strict=True))
     return LayerFile(fields.text("layer"), file, blocks)
+
+
+def _as_block_rows(value: object, where: str) -> int:
+    rows = as_number(value, where)
+    if rows > MAX_BLOCK_ROWS:
+        raise Corrupt(f"{where} is {rows}, a block has at most {MAX_BLOCK_ROWS} rows")
+    return rows
 
 
 def _as_sha256(value: object, where: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ae_core.archive.contract import Listed, NameTaken, Step, check_object
-from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
+from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid, own_folder
 from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,6 +78,10 @@ class LocalStore:
             raise StoreUnsafe(f"{self.url}: {name} exists already under a name that is random") from None
         if self.size(name) != len(data):
             raise StoreUnsafe(f"{self.url}: {name} was not stored with its {len(data)} bytes")
+
+    def restore(self, name: str, data: bytes) -> None:
+        """See `Store.restore`."""
+        self._publish(checked(name), data, replacing=True)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """See `Store.read`."""
@@ -155,6 +159,10 @@ class LocalStore:
                 self._step(f"delete {name}")
                 os.unlink(last, dir_fd=current)
                 os.fsync(current)
+                self._step(f"deleted {name}")
+            if own_folder(folder):
+                with contextlib.suppress(OSError):  # not empty yet, or gone
+                    (self._root / folder).rmdir()
         except FileNotFoundError:
             return
         except OSError as error:
@@ -184,8 +192,8 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 os.unlink(self._root / name)
 
-    def _publish(self, name: str, data: bytes) -> None:
-        """Temporary file, sync, exclusive link, sync of the folder."""
+    def _publish(self, name: str, data: bytes, *, replacing: bool = False) -> None:
+        """Temporary file, sync, exclusive link (or a rename over what is there), sync of the folder."""
         folder, _, last = name.rpartition("/")
         temporary = new_uid()
         try:
@@ -193,7 +201,10 @@ class LocalStore:
                 try:
                     self._write(scratch, temporary, data, name)
                     self._step(f"link {name}")
-                    os.link(temporary, last, src_dir_fd=scratch, dst_dir_fd=target, follow_symlinks=False)
+                    if replacing:
+                        os.rename(temporary, last, src_dir_fd=scratch, dst_dir_fd=target)
+                    else:
+                        os.link(temporary, last, src_dir_fd=scratch, dst_dir_fd=target, follow_symlinks=False)
                     self._step(f"linked {name}")
                 finally:
                     with contextlib.suppress(FileNotFoundError):

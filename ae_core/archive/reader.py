@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ae_core.archive.format import Manifest, ObjectRef, SharedRef, TableRecord, read_manifest, read_table
-from ae_core.archive.log import Archive, State, open_archive, read_state
+from ae_core.archive.level import Level
+from ae_core.archive.log import Archive, level_of, open_archive, read_state
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.archive.store import Store
-from ae_core.errors import ArchiveDamaged, Corrupt, LayerMissing, UsageError
+from ae_core.errors import (
+    ArchiveDamaged,
+    Corrupt,
+    LatentlakeError,
+    LayerMissing,
+    SnapshotExpired,
+    UnsupportedFormat,
+    UsageError,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,12 @@ class Snapshot:
     @property
     def sha256(self) -> str:
         """SHA-256 of the commit's file, the root of all the others."""
-        return self.state.commits[-1].sha256 if self.state.commits else self.archive.marker_sha256
+        return self.state.sha256 or self.archive.marker_sha256
+
+    @property
+    def level(self) -> Level:
+        """Format and features of the archive."""
+        return level_of(self.archive, self.state)
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -105,7 +121,22 @@ class Snapshot:
             if block.sha256 is None:
                 yield self._get(held.file)[block.offset : block.offset + block.length]
             else:
-                yield self.archive.store.get_range(held.file.name, block.offset, block.length, block.sha256)
+                yield self._range(held.file.name, block.offset, block.length, block.sha256)
+
+    def check_objects(self, partition: str) -> None:
+        """Pass when every object that a partition needs is whole, both copies of the shared ones included.
+
+        Raises
+        ------
+        Corrupt
+            If one is missing or has another length or SHA-256; the message names it.
+        """
+        manifest = self.manifest(partition)
+        shared = [self._shared_ref(sha256) for sha256 in filter(None, (manifest.table, manifest.model))]
+        for ref in (*(layer.file for layer in manifest.layers), *(twin for one in shared for twin in one.twins)):
+            found = self.archive.store.digest(ref.name)
+            if found != (ref.length, ref.sha256):
+                raise Corrupt(f"{ref.name}: {'missing' if found is None else 'not the bytes that were stored'}")
 
     def with_proposal(self, proposal: Proposal) -> Snapshot:
         """The snapshot as it would be with `proposal` committed: how a fresh process reads what is staged."""
@@ -116,7 +147,24 @@ class Snapshot:
         return Snapshot(self.archive, replace(self.state, partitions=kept | added, shared=shared))
 
     def _get(self, ref: ObjectRef) -> bytes:
-        return self.archive.store.get(ref.name, ref.length, ref.sha256)
+        try:
+            return self.archive.store.get(ref.name, ref.length, ref.sha256)
+        except Corrupt as damage:
+            raise self._expired(ref.name) or damage from None
+
+    def _range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
+        try:
+            return self.archive.store.get_range(name, offset, length, sha256)
+        except Corrupt as damage:
+            raise self._expired(name) or damage from None
+
+    def _expired(self, name: str) -> SnapshotExpired | None:
+        """The reason why an object could not be read, if gc gave it up since this snapshot was opened."""
+        try:
+            newest = read_state(self.archive, known=self.state)
+        except LatentlakeError:
+            return None
+        return _expiry(self.archive, self.number, newest.head) if name in newest.condemned else None
 
     def _shared_ref(self, sha256: str) -> SharedRef:
         ref = self.state.shared.get(sha256)
@@ -139,14 +187,36 @@ def open_snapshot(
     ------
     UsageError, UnsupportedFormat
         If there is no such archive or snapshot, or it needs a newer release.
+    SnapshotExpired
+        If gc gave up what the snapshot needs.
     Corrupt
         If the marker or the log is damaged, or the head is not the one expected.
     """
     archive = open_archive(url, store=store)
-    snapshot = Snapshot(archive, read_state(archive, number=number))
+    state = read_state(archive, number=number)
+    if number is not None:
+        _refuse_expired(archive, state)
+    snapshot = Snapshot(archive, state)
     if expect_head is not None and snapshot.sha256 != expect_head:
         raise ArchiveDamaged(f"{archive.store.url}: head is {snapshot.sha256}, not {expect_head} as expected")
     return snapshot
+
+
+def _refuse_expired(archive: Archive, state: State) -> None:
+    """Nothing, if no later commit gave up what a snapshot needs.
+
+    Whether the log behind it is damaged or takes a newer release to read does not matter.
+    """
+    with suppress(Corrupt, UnsupportedFormat):
+        newest = read_state(archive, known=state)
+        if any(ref.name in newest.condemned for ref in state.partitions.values()):
+            raise _expiry(archive, state.head, newest.head)
+
+
+def _expiry(archive: Archive, number: int, head: int) -> SnapshotExpired:
+    return SnapshotExpired(
+        f"{archive.store.url}: snapshot {number} has expired, gc gave up what it needs; the newest is {head}"
+    )
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

@@ -26,8 +26,10 @@ from ae_core.archive.format import (
     shared_dict,
 )
 from ae_core.archive.layers import layer_bytes
-from ae_core.archive.log import Archive, State
+from ae_core.archive.log import Archive
 from ae_core.archive.names import REPORTS, new_uid, shared_name
+from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
+from ae_core.archive.state import State
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,18 @@ class Proposal:
     """What a commit would change, and what it relies on.
 
     `names` are the objects that the changes refer to beside the shared ones, `needs` the SHA-256s of the shared ones:
-    a commit is refused if any of them has been condemned in the meantime.
+    a commit is refused if any of them has been condemned in the meantime. `only_copy` says that the owner accepts that
+    partitions whose originals are going or gone are changed or removed; without it such a commit is refused.
     """
 
     changes: tuple[Change, ...] = ()
     shared: tuple[SharedRef, ...] = ()
     report: ObjectRef | None = None
     condemned: tuple[str, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    expired: tuple[Expired, ...] = ()
+    reason: str = ""
+    only_copy: bool = False
     names: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
 
@@ -51,8 +58,12 @@ class Proposal:
             {
                 "changes": [change_dict(change) for change in self.changes],
                 "condemned": list(self.condemned),
+                "expired": [expired_dict(expired) for expired in self.expired],
+                "intents": [intent_dict(intent) for intent in self.intents],
                 "names": sorted(self.names),
                 "needs": sorted(self.needs),
+                "only_copy": self.only_copy,
+                "reason": self.reason,
                 "report": object_dict(self.report) if self.report else None,
                 "shared": [shared_dict(ref) for ref in self.shared],
             }
@@ -67,6 +78,10 @@ class Proposal:
             shared=fields.items("shared", read_shared),
             report=read_object(fields.values["report"], "proposal: report") if fields.has("report") else None,
             condemned=fields.items("condemned", as_text),
+            intents=fields.items("intents", read_intent),
+            expired=fields.items("expired", read_expired),
+            reason=fields.text("reason"),
+            only_copy=fields.values.get("only_copy") is True,
             names=frozenset(fields.items("names", as_text)),
             needs=frozenset(fields.items("needs", as_text)),
         )
@@ -78,6 +93,10 @@ class Proposal:
             self.shared + tuple(ref for ref in other.shared if ref not in self.shared),
             other.report or self.report,
             self.condemned + other.condemned,
+            self.intents + other.intents,
+            self.expired + other.expired,
+            other.reason or self.reason,
+            self.only_copy or other.only_copy,
             self.names | other.names,
             self.needs | other.needs,
         )

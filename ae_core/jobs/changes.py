@@ -14,10 +14,11 @@ from ae_core.lake import LakePartition, SourceFile
 class Verdict:
     """What a run does with a partition, and the reason as a person reads it.
 
-    "skip" is archived as it is; "wait" is due, but not in this run.
+    "skip" is archived as it is; "wait" is due, but not in this run; "rebuilt" came out of an archive; "refuse" changed,
+    but compressing it would replace the only copy of what was there before.
     """
 
-    action: Literal["compress", "skip", "wait"]
+    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
     reason: str
 
 

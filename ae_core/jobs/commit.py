@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from pathlib import Path
-
-from pydantic import TypeAdapter
 
 from ae_core.archive.commit import append
 from ae_core.archive.log import open_archive, read_state
 from ae_core.archive.stage import Proposal, put_report
-from ae_core.errors import Corrupt, LakeError, NotCommitted
-from ae_core.jobs import verify_worker
+from ae_core.errors import LakeError
+from ae_core.jobs.apart import prove_apart
 from ae_core.jobs.encode import Staged, versions
 from ae_core.jobs.prepare import Prepared
+from ae_core.jobs.request import noted
 from ae_core.jobs.results import PartitionOutcome
 from ae_core.jobs.target import writer_name
-from ae_core.jobs.verify_worker import PartitionProof, VerifyRequest
+from ae_core.jobs.verify_worker import PartitionProof
 from ae_core.lake import refresh
-
-VERIFY_SECONDS = 6 * 3600.0
-"""A verifying process that has not answered by then is taken for hung."""
 
 
 @dataclass
@@ -72,14 +64,16 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
     NotCommitted, StoreUnsafe
         When the commit did not land; what is staged is invisible and harmless.
     """
-    proofs = prove_apart(prepared, batch, threads=threads)
+    proofs = prove_batch(prepared, batch, threads=threads)
     good, outcomes = [], []
     for staged, proof in zip(batch, proofs, strict=True):
         problem = proof.problem or _changed_since(staged)
         if problem is None:
             good.append((staged, proof))
         else:
-            outcomes.append(PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows))
+            outcomes.append(
+                PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows, checks=proof.checks)
+            )
     if good:
         number = _append(prepared, [staged for staged, _ in good], [proof for _, proof in good])
         outcomes += [
@@ -93,47 +87,17 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
                 worst_ratio=staged.worst_ratio,
                 commit=number,
                 seconds=staged.seconds,
+                checks=proof.checks,
             )
-            for staged, _ in good
+            for staged, proof in good
         ]
     return outcomes
 
 
-def prove_apart(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0) -> list[PartitionProof]:
-    """What a fresh process with cold caches finds in the staged partitions, one proof for each, in their order.
-
-    Raises
-    ------
-    NotCommitted
-        When the process dies or gives no answer.
-    Corrupt
-        When what it read from the store is damaged.
-    """
-    request = VerifyRequest(
-        archive=prepared.archive,
-        proposal=_proposal(batch).to_json(),
-        sources=tuple(staged.source for staged in batch),
-        threads=threads,
-    )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", verify_worker.__name__],
-            input=TypeAdapter(VerifyRequest).dump_json(request),
-            capture_output=True,
-            env=_fresh_environment(),
-            timeout=VERIFY_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise NotCommitted("the verifying process gave no answer; nothing was committed, run again") from None
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-        kind = Corrupt if done.returncode == Corrupt.exit_code else NotCommitted
-        raise kind(f"the verifying process ended with {done.returncode} and said: {said[-1]}; nothing was committed")
-    proofs = TypeAdapter(list[PartitionProof]).validate_python(json.loads(done.stdout)["proofs"])
-    if [proof.partition for proof in proofs] != [staged.source.id for staged in batch]:
-        raise NotCommitted("the verifying process answered about other partitions; nothing was committed")
-    return proofs
+def prove_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0) -> list[PartitionProof]:
+    """What a fresh process with cold caches finds in the staged partitions; see `prove_apart`."""
+    sources = [staged.source for staged in batch]
+    return prove_apart(prepared.archive, _proposal(batch).to_json(), sources, threads=threads, checks=prepared.checks)
 
 
 def operation_key(prepared: Prepared, uid: str, batch: Sequence[Staged], replaced: Mapping[str, str]) -> str:
@@ -175,7 +139,7 @@ def _append(prepared: Prepared, batch: Sequence[Staged], proofs: Sequence[Partit
         op_key=operation_key(prepared, archive.marker.archive, batch, replaced),
         since=prepared.since,
         writer=writer_name(),
-        note="compress",
+        note=noted("compress", prepared.note),
     )
     return done.number
 
@@ -191,10 +155,3 @@ def _changed_since(staged: Staged) -> str | None:
     except LakeError as error:
         return str(error)
     return None if now == staged.source else "the source changed after it was read; run again"
-
-
-def _fresh_environment() -> dict[str, str]:
-    """The caller's environment, with this very library first on the path."""
-    root = str(Path(__file__).absolute().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}

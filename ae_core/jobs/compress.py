@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ae_core.archive.reader import open_snapshot
-from ae_core.errors import LakeError, LatentlakeError, PartialBatch
+from ae_core.errors import CheckFailed, LakeError, LatentlakeError, PartialBatch
 from ae_core.jobs import setbacks
 from ae_core.jobs.choice import Order
 from ae_core.jobs.commit import Batcher, commit_batch
@@ -36,7 +36,7 @@ class Run:
     errors: list[LatentlakeError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for partition, error in self.found.unreadable:
+        for partition, error in (*self.found.unreadable, *self.found.refused):
             self.failed(partition.id, error)
 
     @property
@@ -71,20 +71,27 @@ class Run:
         Raises
         ------
         LatentlakeError
-            The one error that there was, when nothing landed; else `PartialBatch`, which says what did.
+            The one error that there was, when nothing landed; else `PartialBatch`, or `CheckFailed` where a check of
+            the policy failed, which say what did.
         """
         failed = [outcome for outcome in self.outcomes if outcome.action == "failed"]
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
         if failed:
             sources = {partition.id: partition for partition, _ in self.found.partitions}
-            with suppress(LatentlakeError):  # the failures themselves are what has to be told
-                setbacks.record(self.request.archive, [(sources[one.partition], one.reason) for one in failed])
+            refused = {partition.id for partition, _ in self.found.refused}  # these cannot succeed by trying again
+            noted = [(sources[one.partition], one.reason) for one in failed if one.partition not in refused]
+            if noted:
+                with suppress(LatentlakeError):  # the failures themselves are what has to be told
+                    setbacks.record(self.request.archive, noted)
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:
             landed = ", ".join(sorted(outcome.partition for outcome in done)) or "none"
             missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
-            raise PartialBatch(f"committed: {landed}; not committed: {missing}; run again for the rest")
+            said = f"committed: {landed}; not committed: {missing}"
+            if any(not check.passed for outcome in failed for check in outcome.checks):
+                raise CheckFailed(f"{said}; narrow the bounds of what the check reads, or let it change by more")
+            raise PartialBatch(f"{said}; run again for the rest")
         new = {outcome.commit for outcome in done if outcome.commit is not None}
         new |= {prepared.commit for prepared in self.models if prepared.commit is not None}
         begun = {outcome.partition for outcome in self.outcomes}
@@ -119,6 +126,7 @@ def compress_lake(
     limit: int | None = None,
     max_hours: float | None = None,
     recompress: bool = False,
+    note: str = "",
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -128,6 +136,7 @@ def compress_lake(
     policy : path of a YAML policy; or
     range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
     older_than_days, order, limit, max_hours, recompress : which of the partitions a run takes, see `CompressRequest`.
+    note : kept in the commits of the run.
 
     Raises
     ------
@@ -149,6 +158,7 @@ def compress_lake(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=note,
     )
     found = survey(request)
     if found.nothing_due:

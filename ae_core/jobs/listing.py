@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
-from ae_core.archive.log import Logged
+from ae_core.archive.log import Archive, open_archive, read_log, read_state
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.state import Logged
+from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
@@ -25,14 +27,14 @@ from ae_core.records import TableInfo, file_path, layer_sizes, select_manifests,
 from ae_core.selection import Where
 
 
-def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) -> Listing:
+def list_archive(url: str, *, where: Where = None, snapshot: int | None = None, store: Store | None = None) -> Listing:
     """The partitions of a snapshot with their sizes; totals count every byte that the snapshot refers to.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url, number=snapshot)
+    found = open_snapshot(url, number=snapshot, store=store)
     manifests = select_manifests(found, where)
     tables: dict[str, TableInfo] = {}
     return Listing(
@@ -45,7 +47,9 @@ def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) 
     )
 
 
-def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> PartitionDetail:
+def show_partition(
+    url: str, partition: str, *, snapshot: int | None = None, store: Store | None = None
+) -> PartitionDetail:
     """Everything that a snapshot records about one partition.
 
     Raises
@@ -53,7 +57,7 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     UsageError
         When there is no such partition; the message names some that there are.
     """
-    found = open_snapshot(url, number=snapshot)
+    found = open_snapshot(url, number=snapshot, store=store)
     if partition not in found.state.partitions:
         some = ", ".join(found.partitions[:12]) or "none"
         raise UsageError(f"{url}: no partition {partition!r}; there are: {some}")
@@ -76,17 +80,19 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     )
 
 
-def archive_log(url: str) -> Log:
-    """The commits of an archive, newest first.
+def archive_log(url: str, *, snapshot: int | None = None, store: Store | None = None) -> Log:
+    """The commits of an archive up to a snapshot, newest first.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url)
+    archive = open_archive(url, store=store)
+    commits = read_log(archive, number=snapshot)
+    condemned = read_state(archive).condemned
     return Log(
-        archive=found.archive.store.url,
-        commits=tuple(_logged(found, logged) for logged in reversed(found.state.commits)),
+        archive=archive.store.url,
+        commits=tuple(logged_commit(archive, logged, condemned) for logged in reversed(commits)),
     )
 
 
@@ -114,17 +120,8 @@ def _row(snapshot: Snapshot, manifest: Manifest, tables: dict[str, TableInfo]) -
         manifest_bytes=ref.length,
         ratio=(sum(sizes.values()) + ref.length) / max(1, sources),
         worst_ratio=_worst_ratio(snapshot, manifest, tables),
-        commit=_commit_of(snapshot.state.commits, manifest.partition, ref),
+        commit=snapshot.state.changed[manifest.partition],
     )
-
-
-def _commit_of(commits: Iterable[Logged], partition: str, ref: ObjectRef) -> int:
-    numbers = [
-        logged.commit.number
-        for logged in commits
-        if any(change.partition == partition and change.manifest == ref for change in logged.commit.changes)
-    ]
-    return numbers[-1]
 
 
 def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
@@ -143,8 +140,7 @@ def _totals(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
     for ref in snapshot.state.shared.values():
         shared[ref.kind] += ref.length * len(ref.names)
     metadata = sum(snapshot.state.partitions[manifest.partition].length for manifest in manifests)
-    metadata += sum(logged.length + _report_bytes(logged.commit) for logged in snapshot.state.commits)
-    metadata += (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
+    metadata += snapshot.state.bytes + (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
     return Totals(
         rows=sum(manifest.rows for manifest in manifests),
         source_bytes=sum(map(source_bytes, manifests)),
@@ -160,26 +156,26 @@ def _report_bytes(commit: Commit) -> int:
     return 0 if commit.report is None else commit.report.length
 
 
-def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
+def logged_commit(archive: Archive, logged: Logged, condemned: Collection[str]) -> LoggedCommit:
+    """A commit as the log shows it; partitions that gc has given up since count for nothing."""
     commit = logged.commit
     added = logged.length + _report_bytes(commit) + sum(ref.length * len(ref.names) for ref in commit.shared)
     for change in commit.changes:
-        if change.manifest is not None:
-            added += change.manifest.length + sum(_layers_of(snapshot, change.manifest))
+        if change.manifest is not None and change.manifest.name not in condemned:
+            added += change.manifest.length + sum(_layers_of(archive, change.manifest))
     return LoggedCommit(
         n=commit.number,
         sha256=logged.sha256,
         time=commit.time,
         writer=commit.writer,
-        message=commit.note,
+        message=": ".join(filter(None, (commit.note, commit.reason))),
         partitions=tuple(change.partition for change in commit.changes),
         models=tuple(ref.sha256 for ref in commit.shared if ref.kind == "model"),
         bytes=added,
     )
 
 
-def _layers_of(snapshot: Snapshot, ref: ObjectRef) -> list[int]:
+def _layers_of(archive: Archive, ref: ObjectRef) -> list[int]:
     """Sizes of the layers of an older or newer version of a partition."""
-    store = snapshot.archive.store
-    manifest = read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name)
+    manifest = read_manifest(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
     return list(layer_sizes(manifest).values())

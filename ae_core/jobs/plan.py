@@ -12,11 +12,20 @@ from ae_core.archive.reader import Snapshot
 from ae_core.errors import DataWouldBeLost, LakeError, PolicyError
 from ae_core.jobs import setbacks
 from ae_core.jobs.changes import Verdict, judge
+from ae_core.jobs.checks import check_checks
 from ae_core.jobs.choice import in_order, too_young
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
-from ae_core.lake import LakePartition, column_ranges, file_sha256, has_range, list_partitions, schema
+from ae_core.lake import (
+    LakePartition,
+    column_ranges,
+    file_sha256,
+    has_range,
+    list_partitions,
+    rebuilt_from,
+    schema,
+)
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
 from ae_core.records import TableInfo, layer_sizes, select_manifests
 
@@ -57,6 +66,11 @@ class Survey:
     def nothing_due(self) -> bool:
         """Whether there is nothing to compress, and nothing that should be and cannot."""
         return not self.groups and not self.unreadable
+
+    @property
+    def refused(self) -> tuple[tuple[LakePartition, DataWouldBeLost], ...]:
+        """The partitions that changed and may not be compressed, because the archive holds their only copy."""
+        return tuple((p, DataWouldBeLost(f"{p.id}: {v.reason}")) for p, v in self.partitions if v.action == "refuse")
 
 
 def survey(request: CompressRequest, *, now: datetime | None = None) -> Survey:
@@ -158,8 +172,9 @@ def _groups(
             for name, rule in policy.columns.items()
             if name in known.names or name in policy.partition_keys or name not in every
         }
-        own_policy = policy.model_copy(update={"columns": rules})
+        own_policy = policy.model_copy(update={"columns": rules}).without_checks()
         resolve(own_policy, known, {})  # refuses a column or a loss that does not exist, before any value is read
+        check_checks(policy.checks, known, members[0].keys)
         held = None if snapshot is None else held_table(snapshot, known, own_policy)
         groups.append(Group(known, own_policy, tuple(members), held))
     return tuple(groups), tuple(unreadable)
@@ -196,7 +211,15 @@ def ranged_columns(policy: Policy, columns: pa.Schema) -> list[str]:
 
 
 def nothing_to_do(request: CompressRequest, found: Survey) -> CompressResult:
-    """The result of a run that finds every partition archived and unchanged."""
+    """The result of a run that finds every partition archived and unchanged.
+
+    Raises
+    ------
+    DataWouldBeLost
+        When one changed, and the archive holds the only copy of what it was.
+    """
+    for _, error in found.refused:
+        raise error
     return CompressResult(
         lake=request.lake,
         archive=request.archive,
@@ -216,6 +239,8 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     for partition, verdict in found.partitions:
         if verdict.action == "wait":
             outcomes.append(PartitionOutcome(partition.id, "waiting", verdict.reason, source_bytes=partition.size))
+        if verdict.action == "rebuilt":
+            outcomes.append(PartitionOutcome(partition.id, "skipped", verdict.reason, source_bytes=partition.size))
         if verdict.action != "skip" or found.snapshot is None:
             continue
         manifest = found.snapshot.manifest(partition.id)
@@ -243,8 +268,18 @@ def _judge(
     archived = snapshot is not None and partition.id in snapshot.state.partitions
     recorded = snapshot.manifest(partition.id).sources if snapshot is not None and archived else None
     verdict = judge(partition, recorded, file_sha256)
+    if verdict.action == "skip" and not request.recompress:
+        return verdict
     if verdict.action == "skip":
-        return Verdict("compress", "asked to be compressed again") if request.recompress else verdict
+        verdict = Verdict("compress", "asked to be compressed again")
+    if (uid := rebuilt_from(partition)) is not None:
+        return Verdict("rebuilt", f"rebuilt from archive {uid}, not an original: a second loss would come on top")
+    if snapshot is not None and partition.id in snapshot.state.only_copies:
+        return Verdict(
+            "refuse",
+            f"{verdict.reason}, but the originals that were archived are deleted and the archive holds their only "
+            "copy: give the new data a partition of its own, or give up the old (latentlake drop --only-copy-accepted)",
+        )
     young = None if request.older_than_days is None else too_young(partition, request.older_than_days, now)
     if young is not None:
         return Verdict("wait", young)

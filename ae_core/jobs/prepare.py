@@ -22,10 +22,11 @@ from ae_core.archive.stage import Proposal, put_report, put_shared
 from ae_core.jobs import drift
 from ae_core.jobs.plan import Group, Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
-from ae_core.jobs.request import CompressRequest
+from ae_core.jobs.request import CompressRequest, noted
 from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
+from ae_core.policy import Check, load_policy
 from ae_core.records import TableInfo, check_stored, read_table_info
 
 
@@ -34,7 +35,8 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there.
+    when it was there. `format` is the archive's, which its manifests keep; `note` is the caller's, for the commits of
+    the run.
     """
 
     archive: str
@@ -44,6 +46,9 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    format: int
+    note: str = ""
+    checks: tuple[Check, ...] = ()
 
 
 def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: Progress = silent) -> Prepared:
@@ -89,8 +94,27 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 
 
 def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
-    assert group.held is not None
-    return Prepared(request.archive, group.held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+    held = group.held
+    assert held is not None
+    if held.ref is not None:
+        return _prepared(request, target, held.ref.sha256, target.number, use, None)
+    archive, state = target.archive, target.state
+    table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
+    for twin in table.twins:
+        check_stored(archive.store, twin)
+    key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())
+    proposal = Proposal(shared=(table,))
+    note = noted("policy", request.note)
+    done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note=note)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
+
+
+def _prepared(
+    request: CompressRequest, target: Snapshot, table: str, since: int, use: ModelUse, commit: int | None
+) -> Prepared:
+    checks = load_policy(request.policy + "\n").checks
+    given = request.page_data, target.level.format, request.note, checks
+    return Prepared(request.archive, table, use.digest, since, use, commit, *given)
 
 
 @dataclass(frozen=True)
@@ -147,10 +171,10 @@ def _commit(
         op_key=sha256_hex(f"model {archive.marker.archive} {known} {table.sha256} {model.sha256}".encode()),
         since=state.head,
         writer=writer_name(),
-        note="model",
+        note=noted("model", request.note),
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
 
 
 def _compact(value: Any) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ae_core.report.impact import CheckOutcome
+
 
 @dataclass(frozen=True)
 class ColumnProposal:
@@ -25,6 +27,21 @@ class ColumnProposal:
     minimum: str | None
     maximum: str | None
     sample_bytes: int
+    findings: tuple[str, ...] = ()
+    quantiles: dict[str, float] = field(default_factory=dict)
+    frequent: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class RangePrediction:
+    """About how large the lake gets with every measurement within `range` of its range, by plain coders alone.
+
+    `columns` are bytes of each column. A trained model usually needs less, and is only used where it does.
+    """
+
+    range: float
+    bytes: int
+    columns: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class LakeProfile:
     predicted_bytes: int
     policy: str
     columns: tuple[ColumnProposal, ...]
+    warnings: tuple[str, ...] = ()
+    by_range: tuple[RangePrediction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip", "wait"]
+    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
     reason: str
     rows: int
     source_bytes: int
@@ -101,7 +120,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "failed", "waiting"]
+    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting"]
     reason: str
     rows: int = 0
     source_bytes: int = 0
@@ -109,6 +128,7 @@ class PartitionOutcome:
     worst_ratio: float | None = None
     commit: int | None = None
     seconds: float = 0.0
+    checks: tuple[CheckOutcome, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,8 +248,21 @@ class DecodedPartition:
 
 
 @dataclass(frozen=True)
+class LostRows:
+    """Rows of a partition that are not in what decode wrote, end excluded (None: to its unknown end), and why."""
+
+    partition: str
+    start: int
+    stop: int | None
+    problem: str
+
+
+@dataclass(frozen=True)
 class DecodeResult:
-    """What decode wrote; `left_out` lists the columns that the layer cannot rebuild."""
+    """What decode wrote; `left_out` lists the columns that the layer cannot rebuild.
+
+    `lost` is empty but under --salvage: elsewhere damage is an error.
+    """
 
     archive: str
     out: str
@@ -238,33 +271,110 @@ class DecodeResult:
     rows: int
     partitions: tuple[DecodedPartition, ...]
     left_out: tuple[str, ...]
+    lost: tuple[LostRows, ...]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One damaged or missing object, by its name inside the archive; `mendable` where an intact twin exists."""
+    """One damaged or missing object, by its name inside the archive; `mendable` where `verify --mend` restores it.
+
+    For a layer file: `blocks` are those that are lost, `rows` the ranges of the partition that they hold (end
+    excluded), `columns` those that cannot be rebuilt there, and `readable` says in words what still can.
+    `current` is false where only older snapshots need the object.
+    """
 
     name: str
     problem: str
     partition: str | None = None
     mendable: bool = False
+    current: bool = True
+    layer: str | None = None
+    blocks: tuple[int, ...] = ()
+    rows: tuple[tuple[int, int], ...] = ()
+    columns: tuple[str, ...] = ()
+    readable: str = ""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """An object that verify restored; `origin` says where its bytes came from."""
+
+    name: str
+    bytes: int
+    origin: Literal["twin", "commits", "replica"]
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What verify looked at and found; orphans are leftovers of writers that were stopped, and harmless."""
+    """What verify looked at, repaired and still found.
+
+    `objects` and `bytes` were read and compared, `sized` objects only looked up (outside of a sample). Orphans are
+    leftovers of writers that were stopped, and harmless; null where only some partitions were looked at, or
+    damage hides what belongs to whom.
+    """
 
     archive: str
     snapshot: int
+    head_sha256: str
     deep: bool
     ok: bool
+    partitions: int
     objects: int
     bytes: int
+    sized: int
     decoded: int
-    orphans: int
-    orphan_bytes: int
+    orphans: int | None
+    orphan_bytes: int | None
+    repaired: tuple[Repair, ...]
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What a copy did: both archives have the head `head_sha256` now; `found` objects were there already."""
+
+    source: str
+    replica: str
+    head: int
+    head_sha256: str
+    commits: int
+    objects: int
+    bytes: int
+    found: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PartitionChange:
+    """What became of a partition between two snapshots; bytes are those of layers and manifest, 0 where it was not."""
+
+    partition: str
+    change: Literal["added", "changed", "removed"]
+    commit: int | None
+    rows_before: int
+    rows_after: int
+    bytes_before: int
+    bytes_after: int
+    layers_before: tuple[str, ...]
+    layers_after: tuple[str, ...]
+    bounds: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from snapshot `before` to snapshot `after`; models are those that came and went."""
+
+    archive: str
+    before: int
+    after: int
+    commits: tuple[LoggedCommit, ...]
+    partitions: tuple[PartitionChange, ...]
+    models_added: tuple[str, ...]
+    models_removed: tuple[str, ...]
+    bytes_before: int
+    bytes_after: int
 
 
 @dataclass(frozen=True)
@@ -314,6 +424,39 @@ class AuditResult:
     columns: tuple[AuditedColumn, ...]
     html: str | None = None
     not_in_lake: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class QueryChange:
+    """The largest change of a result column, absolute and over its original value; `row` is where."""
+
+    column: str
+    absolute: float
+    relative: float
+    row: str
+
+
+@dataclass(frozen=True)
+class QueryAudit:
+    """A query's answer from the archive, and from the originals of the `compared` partitions.
+
+    `original` and `archived` are the answers over these, matched row by row; `answer` is the archive's over all.
+    `not_compared` says of each other partition why.
+    """
+
+    archive: str
+    snapshot: int
+    head_sha256: str
+    sql: str
+    columns: tuple[str, ...]
+    answer: tuple[tuple[Any, ...], ...]
+    compared: tuple[str, ...]
+    not_compared: dict[str, str]
+    original: tuple[tuple[Any, ...], ...]
+    archived: tuple[tuple[Any, ...], ...]
+    only_original: int
+    only_archived: int
+    changes: tuple[QueryChange, ...]
 
 
 @dataclass(frozen=True)
@@ -367,3 +510,44 @@ class DoctorReport:
     clock_skew: float | None
     checks: tuple[DoctorCheck, ...]
     seconds: float
+
+
+@dataclass(frozen=True)
+class UpgradeResult:
+    """An archive's format before and after an upgrade; `commit` is the one that raised it, None if none was needed.
+
+    `requires` are the features that a reader has to know, `optional` those that only a writer has to; `reader` is the
+    first release that reads it, empty where the archive does not say.
+    """
+
+    archive: str
+    before: int
+    after: int
+    requires: tuple[str, ...]
+    optional: tuple[str, ...]
+    reader: str
+    commit: int | None
+
+
+@dataclass(frozen=True)
+class LakeStatus:
+    """How a lake stands: sizes in bytes, `seconds` spent on encoding, money by the prices that were given.
+
+    `pending` partitions are due for the next run, `waiting` are too young, `set_aside` failed three times.
+    `saved_a_month` is what the archived partitions cost less than their originals, once these are expired.
+    """
+
+    lake: str
+    archive: str
+    archived: int
+    source_bytes: int
+    archive_bytes: int
+    pending: int
+    pending_bytes: int
+    waiting: int
+    set_aside: int
+    seconds: float
+    saved_a_month: float
+    spent: float
+    next_run: str | None
+    problems: tuple[str, ...]

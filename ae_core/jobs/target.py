@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -59,11 +59,14 @@ def open_target(url: str) -> Snapshot:
     ------
     StoreUnsafe
         When it does not honour create-if-absent, or cannot be written.
+    UnsupportedFormat
+        When it has a feature that this release does not know how to keep right.
     """
     found = find_snapshot(url)
     if found is None:
         archive = create_archive(url, writer=writer_name())
         return Snapshot(archive, read_state(archive))
+    found.level.check_writable(url)
     found.archive.store.probe()
     return found
 
@@ -78,31 +81,40 @@ class HeldModel:
 
 @dataclass(frozen=True)
 class HeldTable:
-    """A table record that an archive holds, with the models that were trained for it, newest first."""
+    """What an archive holds of a table: schema, policy, bounds, and the models that were trained for it, newest first.
 
-    ref: SharedRef
+    `ref` is its record; None where the policy differs from all that are recorded in its rules of retirement alone, so
+    that a record with the same bounds has to be stored.
+    """
+
+    ref: SharedRef | None
     info: TableInfo
     models: tuple[HeldModel, ...]
 
 
 def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTable | None:
     """The archive's newest record for this schema and policy; its bounds stay as they were resolved then."""
-    for logged in reversed(snapshot.state.commits):
-        for ref in logged.commit.shared:
-            if ref.kind != "table" or ref.sha256 not in snapshot.state.shared:
-                continue
+    alike: list[tuple[SharedRef, TableInfo]] = []
+    for ref in reversed(tuple(snapshot.state.shared.values())):
+        if ref.kind == "table":
             info = read_table_info(read_table(snapshot.shared(ref.sha256), ref.names[0]), ref.names[0])
-            if info.written == policy and info.schema.equals(schema):
-                return HeldTable(ref, info, _models_of(snapshot, ref.sha256))
-    return None
+            if info.written.coding == policy.coding and info.schema.equals(schema):
+                alike.append((ref, info))
+    if not alike:
+        return None
+    models = _models_of(snapshot, {ref.sha256 for ref, _ in alike})
+    for ref, info in alike:
+        if info.written == policy:
+            return HeldTable(ref, info, models)
+    return HeldTable(None, replace(alike[0][1], written=policy), models)
 
 
-def _models_of(snapshot: Snapshot, table: str) -> tuple[HeldModel, ...]:
-    """The models whose training reports name the table, newest first."""
+def _models_of(snapshot: Snapshot, tables: Collection[str]) -> tuple[HeldModel, ...]:
+    """The models whose training reports name one of the tables, newest first."""
     return tuple(
         HeldModel(snapshot.state.shared[model], _bits_a_row(report))
         for model, report in reversed(training_reports(snapshot).items())
-        if report.get("table") == table and model in snapshot.state.shared
+        if report.get("table") in tables and model in snapshot.state.shared
     )
 
 

@@ -32,17 +32,22 @@ _ONLY = {
     "az": {"account", "key_env", "sas_env", "connection_string_env"},
     "gs": {"project", "credentials_env"},
 }
-_COMMON = {"protocol", "endpoint", "anonymous"}
+_COMMON = {"protocol", "endpoint", "anonymous", "allow_expiry"}
+_FLAGS = {"anonymous", "allow_expiry"}
 
 
 @dataclass(frozen=True)
 class StoreProfile:
-    """One store. Fields that end in `_env` name environment variables; "" is the name of the ambient one."""
+    """One store. Fields that end in `_env` name environment variables; "" is the name of the ambient one.
+
+    `allow_expiry` lets `expire` delete originals there.
+    """
 
     name: str
     protocol: str
     endpoint: str | None = None
     anonymous: bool = False
+    allow_expiry: bool = False
     region: str | None = None
     project: str | None = None
     account: str | None = None
@@ -182,8 +187,8 @@ def _profile(path: Path, name: str, values: Any) -> StoreProfile:
         if key not in _COMMON | _ONLY[protocol]:
             allowed = ", ".join(sorted(_COMMON | _ONLY[protocol]))
             raise UsageError(f"{where}: {key} is not a field of {protocol} profiles ({allowed})")
-        if not isinstance(value, bool if key == "anonymous" else str):
-            raise UsageError(f"{where}: {key} has to be {'true or false' if key == 'anonymous' else 'a text'}")
+        if not isinstance(value, bool if key in _FLAGS else str):
+            raise UsageError(f"{where}: {key} has to be {'true or false' if key in _FLAGS else 'a text'}")
         if key.endswith("_env") and not _ENVIRONMENT.fullmatch(str(value)):
             raise UsageError(f"{where}: {key} has to be the name of an environment variable, not what it holds")
     endpoint = values.get("endpoint")

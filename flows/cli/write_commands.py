@@ -10,6 +10,7 @@ import typer
 from ae_core.errors import OutputExists, UsageError
 from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
+from flows.cli.profiles import print_column, print_predictions
 
 if TYPE_CHECKING:
     from ae_core.jobs.request import CompressRequest
@@ -23,6 +24,9 @@ def plan(
     where: options.Where = None,
     out: Annotated[
         str | None, typer.Option("-o", "--out", metavar="FILE", help="Write the policy here; must not exist.")
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="COLUMN", help="Say everything about one column.")
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -40,6 +44,8 @@ def plan(
         note(f"wrote {out}; look it over, then: latentlake compress {lake} ARCHIVE --policy {out}")
     if json:
         print_json(result)
+    elif explain is not None:
+        print_column(result, explain)
     else:
         _print_profile(result, written=out is not None)
 
@@ -80,6 +86,7 @@ def compress(
     recompress: Annotated[
         bool, typer.Option("--recompress", help="Also what is archived and unchanged, with the policy as it is now.")
     ] = False,
+    message: Annotated[str, typer.Option("--note", metavar="TEXT", help="Kept in the commits of this run.")] = "",
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -107,6 +114,7 @@ def compress(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=message,
     )
     if dry_run:
         from ae_core.jobs.dry_run import dry_run as predict
@@ -171,6 +179,7 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
         ],
     )
     say(f"about {human_bytes(profile.predicted_bytes)} with plain coders alone; a trained model usually needs less")
+    print_predictions(profile)
     if not written:
         say("\n" + profile.policy.rstrip())
 
@@ -201,10 +210,13 @@ def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
     waiting = [row for row in result.partitions if row.action == "waiting"]
     if not done:
-        same = len(result.partitions) - len(waiting)
+        skipped = [row for row in result.partitions if row.action == "skipped"]
+        same = len(result.partitions) - len(waiting) - len(skipped)
         say(f"{result.archive}: {same} partitions are archived and unchanged, {len(waiting)} wait; nothing to do")
         for row in waiting[:10]:
             say(f"  {row.partition} waits: {row.reason}")
+        for row in skipped:
+            say(f"  {row.partition} is skipped: {row.reason}")
         return
     print_table(
         ["partition", "action", "because", "rows>", "source>", "archive>", "ratio>", "worst error/bound>", "commit>"],

@@ -14,8 +14,8 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.dataset import open_archive
 from ae_core.errors import BoundViolated, CommitConflict, Corrupt, SourceChanging, UsageError
-from ae_core.jobs import commit, encode
-from ae_core.jobs.commit import Batcher, commit_batch, operation_key, prove_apart
+from ae_core.jobs import apart, encode
+from ae_core.jobs.commit import Batcher, commit_batch, operation_key, prove_batch
 from ae_core.jobs.encode import encode_partition
 from ae_core.jobs.plan import survey
 from ae_core.jobs.prepare import prepare
@@ -100,7 +100,7 @@ def test_the_fresh_process_finds_other_data(run, lake):
     path = lake / "month=1" / "part.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1).append_column("y", table["x"].slice(1)).select(["x", "k"]), path)
-    proofs = {proof.partition: proof for proof in prove_apart(prepared, batch)}
+    proofs = {proof.partition: proof for proof in prove_batch(prepared, batch)}
     assert proofs["month=1"].problem is not None
     assert proofs["month=2"].problem is None
 
@@ -132,15 +132,15 @@ def test_a_missing_manifest_stops_the_whole_batch(run):
 def test_the_fresh_process_never_imports_torch(run, monkeypatch):
     prepared, batch = _staged(run)
     answers = []
-    real = commit.subprocess.run
+    real = apart.subprocess.run
 
     def listen(*arguments, **more):
         done = real(*arguments, **more)
         answers.append(done.stdout)
         return done
 
-    monkeypatch.setattr(commit.subprocess, "run", listen)
-    prove_apart(prepared, batch)
+    monkeypatch.setattr(apart.subprocess, "run", listen)
+    prove_batch(prepared, batch)
     assert b'"torch": false' in answers[0]
 
 

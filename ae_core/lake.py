@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from ae_core.errors import LakeError
 from ae_core.remote.places import locate
+from ae_core.remote.profiles import settings_file
 from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
@@ -135,7 +136,8 @@ def _open_lake(url: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise LakeError(f"{url}: {error}") from None
+        hint = f"; there is no store profile of that name in {settings_file()} either" if "://" in url else ""
+        raise LakeError(f"{url}: {error}{hint}") from None
     fs.invalidate_cache()
     return fs, root.rstrip("/")
 

@@ -28,7 +28,7 @@ class Upload:
                 f"OUT {out} is incomplete: another decode is writing it, or one was stopped (then delete everything "
                 "under it); choose another name"
             )
-        if found or self._objects.exists(self._root):
+        if found or self._objects.isfile(self._root):
             raise OutputExists(f"OUT {out} exists already and is never overwritten; choose another name")
 
     def run(self, folder: Path) -> None:

@@ -91,12 +91,11 @@ def first_line(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
+    """The error and its causes; a context may be anything that a caller was handling at the time."""
     current: BaseException | None = error
-    while current is not None and current not in seen:
+    while current is not None:
         yield current
-        seen.append(current)
-        current = current.__cause__ or current.__context__
+        current = current.__cause__
 
 
 def _code(error: BaseException) -> str:

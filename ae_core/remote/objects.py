@@ -23,6 +23,8 @@ from ae_core.remote.profiles import Access, StoreProfile, access
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "az": ("adlfs", "azure"), "gs": ("gcsfs", "gcs")}
 _READ_AHEAD = 1 << 20
+_AMBIENT = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
+"""Variables that the clients look their ambient credentials up in."""
 Deleted = Literal["deleted", "changed", "absent"]
 
 
@@ -73,7 +75,7 @@ class Objects:
             raise FileNotFoundError(path)
         return found
 
-    def exists(self, path: str) -> bool:
+    def isfile(self, path: str) -> bool:
         """Whether there is an object at that path."""
         try:
             self.info(path)
@@ -81,7 +83,9 @@ class Objects:
             return False
         return True
 
-    isfile = exists
+    def exists(self, path: str) -> bool:
+        """Whether there is an object at that path, or any below it."""
+        return self.isfile(path) or bool(self.find(path))
 
     def read(self, path: str, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end`; fewer where the object ends before.
@@ -188,11 +192,12 @@ class Objects:
         try:
             with _writing():
                 self._call(f"deleting {path}", remove, path, token)
-        except FileExistsError:  # the condition did not hold; Azure says so of a missing blob too
-            return "changed" if self.exists(path) else "absent"
+            return "deleted"
         except FileNotFoundError:
             return "absent"
-        return "deleted"
+        except FileExistsError:
+            pass  # the condition did not hold; Azure says so of a missing blob too
+        return "changed" if self.isfile(path) else "absent"
 
     async def _delete_s3(self, path: str, token: str) -> None:
         bucket, _, key = path.partition("/")
@@ -323,7 +328,8 @@ def _filesystem(profile: StoreProfile, entry: Access) -> Any:
     package, extra = _PACKAGES[profile.protocol]
     # without this gcsfs asks over gRPC what kind of bucket it is, for a minute where nothing answers
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    key = (os.getpid(), profile, json.dumps(entry.options, sort_keys=True, default=str))
+    ambient = sorted(pair for pair in os.environ.items() if pair[0].startswith(_AMBIENT))
+    key = (os.getpid(), profile, json.dumps([entry.options, ambient], sort_keys=True, default=str))
     with _lock:
         if key not in _opened:
             try:

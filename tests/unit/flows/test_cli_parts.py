@@ -31,6 +31,7 @@ COMMANDS = {
     "drop": retire_results.DropResult,
     "fade": retire_results.FadeResult,
     "expire": retire_results.ExpireResult,
+    "doctor": results.DoctorReport,
 }
 
 

@@ -10,12 +10,13 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, commit_bytes, marker_bytes
-from ae_core.archive.log import Archive, Logged, State, open_archive, read_state
+from ae_core.archive.level import Level, newest
+from ae_core.archive.log import Archive, Logged, State, level_of, open_archive, read_state
 from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
@@ -60,7 +61,7 @@ def create_archive(url: str, *, writer: str, store: Store | None = None) -> Arch
     store.probe()
     if any(entry.size is None or not entry.name.startswith("_tmp/") for entry in store.list("")):
         raise OutputExists(f"{store.url} is not empty; an archive needs a place of its own")
-    marker = marker_bytes(Marker(new_uid(), writer))
+    marker = marker_bytes(Marker(new_uid(), writer, newest()))
     try:
         store.create(MARKER, marker)
     except (NameTaken, OutcomeUnknown):
@@ -82,6 +83,7 @@ def append(
     since: int,
     writer: str,
     note: str = "",
+    level: Level | None = None,
     tries: int = TRIES,
     deadline: float = DEADLINE,
     pause: Callable[[float], None] = time.sleep,
@@ -97,11 +99,15 @@ def append(
     since
         Head of the log before the first upload: a later commit that touches the same partitions, or condemns
         something that the proposal relies on, makes this one give up.
+    level
+        What the archive is raised to; what it has, if None.
     deadline
         Seconds to wait for the outcome of one commit object.
 
     Raises
     ------
+    UnsupportedFormat
+        If the archive has a feature that this release does not know how to keep right.
     CommitConflict
         If another writer's commit stands against this one; nothing was changed.
     DataWouldBeLost
@@ -119,9 +125,12 @@ def append(
         done = state.done(op_key)
         if done is not None:
             return Committed(done.commit.number, done.sha256, again=done.commit.uid != uid)
+        kept = level_of(archive, state)
+        kept.check_writable(archive.store.url)
         proposal = build(state)
         refuse_conflict(proposal, state, since)
-        data = commit_bytes(_commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note))
+        commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
+        data = commit_bytes(replace(commit, level=level or kept))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"

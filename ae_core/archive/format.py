@@ -13,14 +13,10 @@ from functools import partial
 from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
+from ae_core.archive.level import FORMAT, LEAST, Level, read_level
 from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
 from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
-from ae_core.errors import Corrupt, UnsupportedFormat
-
-FORMAT = 0
-"""The newest format that this release reads, and the one it writes."""
-FEATURES: frozenset[str] = frozenset()
-"""Required features that this release understands."""
+from ae_core.errors import Corrupt
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,7 @@ class Marker:
 
     archive: str
     writer: str
-    format: int = FORMAT
-    requires: tuple[str, ...] = ()
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ class Commit:
     note: str = ""
     reason: str = ""
     only_copy: bool = False
-    format: int = FORMAT
+    level: Level = LEAST
 
 
 @dataclass(frozen=True)
@@ -175,10 +170,9 @@ def marker_bytes(marker: Marker) -> bytes:
     return seal(
         {
             "archive": marker.archive,
-            "format": marker.format,
-            "requires": list(marker.requires),
             "what": "latentlake archive",
             "writer": marker.writer,
+            **marker.level.to_json(),
         }
     )
 
@@ -192,8 +186,8 @@ def read_marker(data: bytes, where: str) -> Marker:
         If a byte is wrong, or the archive needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, requires = _understood(fields)
-    return Marker(fields.text("archive"), fields.text("writer"), number, requires)
+    level = read_level(fields)
+    return Marker(fields.text("archive"), fields.text("writer"), level)
 
 
 # --- commits --------------------------------------------------------------------------------------
@@ -214,7 +208,7 @@ def commit_bytes(commit: Commit) -> bytes:
     }
     return seal(
         {
-            "format": commit.format,
+            **commit.level.to_json(),
             "number": commit.number,
             "op_key": commit.op_key,
             "parent": commit.parent,
@@ -235,7 +229,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         If a byte is wrong, or the commit needs a newer release.
     """
     fields = Fields(unseal(data, where), where)
-    number, _ = _understood(fields)
+    level = read_level(fields)
     return Commit(
         number=fields.number("number"),
         parent=fields.sha256("parent"),
@@ -252,7 +246,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         note=fields.text("note") if fields.has("note") else "",
         reason=fields.text("reason") if fields.has("reason") else "",
         only_copy=fields.values.get("only_copy") is True,
-        format=number,
+        level=level,
     )
 
 
@@ -311,7 +305,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         If it is malformed, contradicts itself, or needs a newer release.
     """
     fields = Fields(unpack_json(data, where), where)
-    number, requires = _understood(fields)
+    level = read_level(fields)
     manifest = Manifest(
         archive=fields.text("archive"),
         partition=fields.text("partition"),
@@ -324,8 +318,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         digest=fields.text("digest"),
         certificate=fields.mapping("certificate"),
         no_latents_reason=fields.text("no_latents_reason") if fields.has("no_latents_reason") else None,
-        requires=requires,
-        format=number,
+        requires=level.requires,
+        format=level.format,
         extra=fields.mapping("extra"),
     )
     for layer in manifest.layers:
@@ -337,21 +331,6 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def _understood(fields: Fields) -> tuple[int, tuple[str, ...]]:
-    """Format and required features of a file, if this release understands them."""
-    number = fields.number("format")
-    requires = fields.items("requires", as_text)
-    unknown = sorted(set(requires) - FEATURES)
-    if number > FORMAT:
-        raise UnsupportedFormat(
-            f"{fields.where}: format {number}, this release reads up to format {FORMAT}: "
-            f"install a latentlake that reads format {number}"
-        )
-    if unknown:
-        raise UnsupportedFormat(f"{fields.where}: needs {', '.join(unknown)}: install a newer latentlake")
-    return number, requires
 
 
 def object_dict(ref: ObjectRef) -> dict[str, object]:

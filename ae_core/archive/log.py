@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, SharedRef, read_commit, read_marker
+from ae_core.archive.level import Level
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
 from ae_core.archive.originals import OnlyCopy
 from ae_core.archive.store import Store, open_store
@@ -40,6 +41,7 @@ class State:
     """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead.
 
     `only_copies` are the partitions whose originals are about to be deleted, or of which some are gone.
+    `level` is that of the commit; None if there is none.
     """
 
     commits: tuple[Logged, ...] = ()
@@ -47,6 +49,7 @@ class State:
     shared: Mapping[str, SharedRef] = field(default_factory=dict)
     condemned: frozenset[str] = frozenset()
     only_copies: Mapping[str, OnlyCopy] = field(default_factory=dict)
+    level: Level | None = None
 
     @property
     def head(self) -> int:
@@ -56,6 +59,11 @@ class State:
     def done(self, op_key: str) -> Logged | None:
         """The commit that did the operation `op_key`, if any."""
         return next((logged for logged in self.commits if logged.commit.op_key == op_key), None)
+
+
+def level_of(archive: Archive, state: State) -> Level:
+    """What it takes to read the archive in that state, and to write to it."""
+    return state.level or archive.marker.level
 
 
 def open_archive(url: str, *, store: Store | None = None) -> Archive:
@@ -143,7 +151,8 @@ def _advance(known: State, commits: list[Logged]) -> State:
         condemned.update(commit.condemned)
         _follow_originals(only_copies, commit)
     alive = {sha: ref for sha, ref in shared.items() if not condemned.intersection(ref.names)}
-    return State(tuple(commits), partitions, alive, frozenset(condemned), only_copies)
+    level = commits[-1].commit.level if commits else None
+    return State(tuple(commits), partitions, alive, frozenset(condemned), only_copies, level)
 
 
 def _follow_originals(only_copies: dict[str, OnlyCopy], commit: Commit) -> None:

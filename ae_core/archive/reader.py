@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ae_core.archive.format import Manifest, ObjectRef, SharedRef, TableRecord, read_manifest, read_table
-from ae_core.archive.log import Archive, State, open_archive, read_state
+from ae_core.archive.level import Level
+from ae_core.archive.log import Archive, State, level_of, open_archive, read_state
 from ae_core.archive.stage import Proposal
 from ae_core.archive.store import Store
 from ae_core.errors import ArchiveDamaged, Corrupt, LatentlakeError, LayerMissing, SnapshotExpired, UsageError
@@ -34,6 +35,11 @@ class Snapshot:
     def sha256(self) -> str:
         """SHA-256 of the commit's file, the root of all the others."""
         return self.state.commits[-1].sha256 if self.state.commits else self.archive.marker_sha256
+
+    @property
+    def level(self) -> Level:
+        """Format and features of the archive."""
+        return level_of(self.archive, self.state)
 
     @property
     def partitions(self) -> tuple[str, ...]:

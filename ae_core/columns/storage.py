@@ -70,7 +70,7 @@ def to_dictionary(values: pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
 def int_dtype(kind: pa.DataType) -> np.dtype[Any]:
     """The numpy dtype of the data buffer of an integer-like type (decimal128 and bool apart)."""
     if pa.types.is_integer(kind):
-        return np.dtype(kind.to_pandas_dtype())
+        return np.dtype(str(kind))  # Arrow names integers as numpy does
     return np.dtype(np.int32 if kind.bit_width == 32 else np.int64)
 
 

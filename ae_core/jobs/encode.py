@@ -226,6 +226,7 @@ def _stage(
         sources=sources,
         digest=certificate.digest,
         certificate={},
+        format=prepared.format,
         extra=own_schema(encoder.schema, info.schema)
         | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {}),
     )

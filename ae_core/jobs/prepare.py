@@ -34,7 +34,7 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there.
+    when it was there. `format` is the archive's, which its manifests keep.
     """
 
     archive: str
@@ -44,6 +44,7 @@ class Prepared:
     use: ModelUse
     commit: int | None
     page_data: bool
+    format: int
 
 
 def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: Progress = silent) -> Prepared:
@@ -91,8 +92,9 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
     held = group.held
     assert held is not None
+    own = target.level.format
     if held.ref is not None:
-        return Prepared(request.archive, held.ref.sha256, use.digest, target.number, use, None, request.page_data)
+        return Prepared(request.archive, held.ref.sha256, use.digest, target.number, use, None, request.page_data, own)
     archive, state = target.archive, target.state
     table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
     for twin in table.twins:
@@ -100,7 +102,7 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
     key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())
     proposal = Proposal(shared=(table,))
     done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note="policy")
-    return Prepared(request.archive, table.sha256, use.digest, done.number, use, done.number, request.page_data)
+    return Prepared(request.archive, table.sha256, use.digest, done.number, use, done.number, request.page_data, own)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def _commit(
         note="model",
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, request.page_data)
+    given = request.page_data, target.level.format
+    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, *given)
 
 
 def _compact(value: Any) -> Any:

@@ -367,3 +367,20 @@ class DoctorReport:
     clock_skew: float | None
     checks: tuple[DoctorCheck, ...]
     seconds: float
+
+
+@dataclass(frozen=True)
+class UpgradeResult:
+    """An archive's format before and after an upgrade; `commit` is the one that raised it, None if none was needed.
+
+    `requires` are the features that a reader has to know, `optional` those that only a writer has to; `reader` is the
+    first release that reads it, empty where the archive does not say.
+    """
+
+    archive: str
+    before: int
+    after: int
+    requires: tuple[str, ...]
+    optional: tuple[str, ...]
+    reader: str
+    commit: int | None

@@ -59,11 +59,14 @@ def open_target(url: str) -> Snapshot:
     ------
     StoreUnsafe
         When it does not honour create-if-absent, or cannot be written.
+    UnsupportedFormat
+        When it has a feature that this release does not know how to keep right.
     """
     found = find_snapshot(url)
     if found is None:
         archive = create_archive(url, writer=writer_name())
         return Snapshot(archive, read_state(archive))
+    found.level.check_writable(url)
     found.archive.store.probe()
     return found
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import doctor_command, read_commands, retire_commands, write_commands
+from flows.cli import doctor_command, read_commands, retire_commands, upgrade_command, write_commands
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -59,6 +59,7 @@ app.command("drop")(retire_commands.drop)
 app.command("fade")(retire_commands.fade)
 app.command("expire")(retire_commands.expire)
 app.command("doctor")(doctor_command.doctor)
+app.command("upgrade")(upgrade_command.upgrade)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Makes the golden archives of the current format anew: `python -m tests.golden.make` (about a minute).
+"""Makes the golden archives of the current format anew: `python -m tests.golden.make [NAME ...]` (about a minute).
 
 Training gives other weights on every machine, so a golden archive is kept as bytes and read by tests, never made by
 them. While the format is 0 it is made anew in the commit that changes the format; a frozen format's folder stays.
@@ -6,8 +6,8 @@ them. While the format is 0 it is made anew in the commit that changes the forma
 month=1 trains the model. month=2 comes later and brings what the model never saw: words and numbers outside of their
 domains, cells that break the relations, specials in columns that had none.
 
-The folder `mixing` has a second archive, of a table too small for a model: no network, but adaptive mixing. The folder
-`wide` has a third, of numbers of many digits and texts of one shape, coded by mixing beside a network.
+The folder `mixing` has an archive of a table too small for a model: no network, but adaptive mixing; `wide` one of
+numbers of many digits and texts of one shape, coded by mixing beside a network; `forms` has every form that these lack.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from __future__ import annotations
 import json
 import lzma
 import shutil
+import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ import pyarrow.parquet as pq
 import ae_core
 from ae_core.archive.digest import partition_digest
 from ae_core.archive.format import FORMAT
+from tests.golden import forms
 
 HOME = Path(__file__).parent / f"format-{FORMAT}"
 ROWS = {1: 1700, 2: 500}
@@ -242,26 +246,29 @@ def write_month(lake: Path, month: int, table: pa.Table) -> None:
     pq.write_table(table.slice(500), folder / "part-1.parquet")
 
 
-def make(home: Path) -> None:
-    """The golden archives and what every reader must find in them."""
-    shutil.rmtree(home, ignore_errors=True)
-    make_archive(home, POLICY, {month: month_table(month, rows) for month, rows in ROWS.items()})
-    make_archive(
-        home / "mixing", MIXING_POLICY, {month: mixing_table(month, rows) for month, rows in MIXING_ROWS.items()}
-    )
-    make_archive(home / "wide", WIDE_POLICY, {month: wide_table(month, rows) for month, rows in WIDE_ROWS.items()})
+def make(home: Path, names: Sequence[str]) -> None:
+    """The golden archives of these names, all if there are none, and what every reader must find in them."""
+    for name in names or ARCHIVES:
+        policy, table, rows = ARCHIVES[name]
+        folder = home / name
+        for old in ("archive", *(f"month={month}.arrow.xz" for month in rows)):
+            shutil.rmtree(folder / old, ignore_errors=True)
+        with forms.by_hand() if name == "forms" else nullcontext():
+            make_archive(folder, policy, {month: table(month, count) for month, count in rows.items()})
+        if name == "forms":
+            forms.remove(str(folder / "archive"), "month=3")
+        expect(folder)
 
 
 def make_archive(home: Path, policy_text: str, tables: dict[int, pa.Table]) -> None:
     """One archive, month after month, and what must be found in it."""
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         lake, policy = Path(folder) / "lake", Path(folder) / "policy.yaml"
         policy.write_text(policy_text)
         for month, table in tables.items():
             write_month(lake, month, table)
             ae_core.compress(str(lake), str(home / "archive"), policy=str(policy), page_data=False)
-    expect(home)
 
 
 def expect(home: Path) -> None:
@@ -282,5 +289,13 @@ def expect(home: Path) -> None:
     (home / "expected.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+ARCHIVES = {
+    "network": (POLICY, month_table, ROWS),
+    "mixing": (MIXING_POLICY, mixing_table, MIXING_ROWS),
+    "wide": (WIDE_POLICY, wide_table, WIDE_ROWS),
+    "forms": (forms.POLICY, forms.table, forms.ROWS),
+}
+
+
 if __name__ == "__main__":
-    make(HOME)
+    make(HOME, sys.argv[1:])

@@ -8,6 +8,7 @@ import pytest
 
 from ae_core.archive import commit, fields, log
 from ae_core.archive.format import Marker, marker_bytes
+from ae_core.archive.level import Level
 from ae_core.archive.log import Archive, open_archive, read_state
 from ae_core.archive.names import commit_name
 from ae_core.archive.reader import open_snapshot
@@ -164,7 +165,7 @@ def test_no_archive_is_a_usage_error(tmp_path):
 def test_an_archive_of_a_newer_release_is_refused_with_its_format(tmp_path):
     root = tmp_path / "a"
     sample.make(root)
-    (root / "latentlake.json").write_bytes(marker_bytes(Marker("uid", "latentlake 9", format=3)))
+    (root / "latentlake.json").write_bytes(marker_bytes(Marker("uid", "latentlake 9", Level(3))))
     for call in (open_snapshot, verify):
         with pytest.raises(UnsupportedFormat, match="format 3"):
             call(str(root))

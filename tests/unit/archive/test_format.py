@@ -11,6 +11,7 @@ import pytest
 
 from ae_core.archive import fields
 from ae_core.archive import format as f
+from ae_core.archive.level import Level
 from ae_core.errors import Corrupt, UnsupportedFormat
 
 SHA = "ab" * 32
@@ -93,8 +94,8 @@ def test_equal_content_gives_equal_bytes():
 @pytest.mark.parametrize(
     ("write", "read", "what"),
     [
-        (f.marker_bytes, f.read_marker, f.Marker("uid", "w", format=7)),
-        (f.commit_bytes, f.read_commit, replace(COMMIT, format=7)),
+        (f.marker_bytes, f.read_marker, f.Marker("uid", "w", Level(7, reader="1.0.0"))),
+        (f.commit_bytes, f.read_commit, replace(COMMIT, level=Level(7, reader="1.0.0"))),
         (f.manifest_bytes, f.read_manifest, replace(MANIFEST, format=7)),
     ],
 )
@@ -105,7 +106,7 @@ def test_a_newer_format_is_refused_and_named(write, read, what):
 
 def test_an_unknown_required_feature_is_refused_and_named():
     with pytest.raises(UnsupportedFormat, match="time-travel"):
-        f.read_marker(f.marker_bytes(f.Marker("uid", "w", requires=("time-travel",))), "x")
+        f.read_marker(f.marker_bytes(f.Marker("uid", "w", Level(requires=("time-travel",)))), "x")
     with pytest.raises(UnsupportedFormat, match="time-travel"):
         f.read_manifest(f.manifest_bytes(replace(MANIFEST, requires=("time-travel",))), "x")
 

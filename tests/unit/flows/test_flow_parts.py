@@ -106,6 +106,6 @@ def test_the_models_artifact_says_why_it_was_reused_or_not(monkeypatch):
     monkeypatch.setattr(artifacts, "training_reports", lambda _: {})
     drift = Drift("reused", "20 bits a row, 20 when it was trained", 9, 20.0, 20.0, None, 0, 10)
     use = ModelUse("abc", 5, True, 0.0, None, drift)
-    artifacts.publish_training(Prepared("a", "t", "abc", 0, use, None, True))
+    artifacts.publish_training(Prepared("a", "t", "abc", 0, use, None, True, 0))
     assert drift.reason in written["markdown"]
     assert "reused" in written["markdown"]

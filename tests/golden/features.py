@@ -1,0 +1,166 @@
+"""Which features of the format an archive uses, told by the page's reader while it decodes; named as on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.golden import reader
+from tests.golden.reader import archive, block, columns, digests, mixing, network, streams
+
+
+def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
+    """What the page's reader reads from an archive, and the features that it came across."""
+    found: set[str] = set()
+
+    def watch(owner: Any, name: str, tell: Callable[..., Iterable[str]]) -> None:
+        """Takes down what `tell` says of the arguments of each call; an empty name says nothing."""
+        real = getattr(owner, name)
+
+        def told(*args: Any) -> Any:
+            found.update(filter(None, tell(*args)))
+            return real(*args)
+
+        patch.setattr(owner, name, told)
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch(archive, "fetch", lambda root, ref: [f"file {ref.name.rpartition('/')[2]}"])
+        watch(columns.Column, "prepare", _column)
+        watch(streams.Bytes, "ints", _ints)
+        watch(streams.Bytes, "bytes", lambda self, n: [f"bytes {self.data[self.at]}"])
+        watch(streams.Bytes, "cells", _cells)
+        watch(columns, "rebuilt", _quantiser)
+        watch(block, "rebuilt", _quantiser)
+        watch(columns.Column, "codes_of", lambda c, array: [f"numbered {'pattern' if c.pattern else 'numbers'}"])
+        watch(block.Block, "summed", lambda self, i, c: [f"rest {self.streams[f'{i}:rest'][0]}"])
+        watch(block.Block, "looked_up", _lookup)
+        watch(block.Block, "coded", _coded)
+        watch(block.Block, "plain", lambda self, i, c: ["plain, quantised" if c.quantiser else "plain"])
+        watch(block.Preview, "array", _preview)
+        watch(digests, "encoding", lambda array: [f"digest of {_family(array)}"])
+        watch(network.Candidate, "__init__", lambda self, key, *_: [f"candidate of {len(key)} keys"])
+        watch(network.Candidate, "learn", lambda self, x: [f"candidate class {self.kind}"])
+        watch(mixing.Mixing, "model", _mixing_model)
+        watch(mixing.Mixing, "feature", lambda self, kind, *_: [f"mixing feature {kind}"])
+        watch(mixing.Mixing, "known", lambda self, kind, *_: [f"mixing feature {kind}"])
+        watch(mixing.Mixing, "special", lambda *_: ["mixing special"])
+        watch(mixing.Mixing, "value", lambda self: [f"mixing value of {min(-(-self.bits // 4), 4)} groups"])
+        watch(mixing.Mixing, "residual", lambda self: ["mixing residual" if self.bits < 17 else "mixing wide residual"])
+        watch(mixing.Mixing, "numbers", lambda *_: ["mixing tap of another column"])
+        watch(mixing.Mixing, "named", lambda self, reference: [f"mixing reference {_reference(reference)}"])
+        partitions = list(reader.read(root))
+    return partitions, found | set(_archive(root))
+
+
+def _archive(root: Path) -> Iterator[str]:
+    for path in (root / "_commits").iterdir():
+        commit = archive.sealed(path.read_bytes())
+        yield from (f"commit {name}" for name in commit if name in OPTIONAL)
+        yield from ("commit removes a partition" for change in commit.changes or [] if change.manifest is None)
+    manifests, shared = archive.snapshot(root)
+    for manifest in manifests.values():
+        yield f"{len(manifest.layers)} layers"
+        yield "several blocks" if len(manifest.block_rows) > 1 else "one block"
+        yield from (f"extra {name}" for name in manifest.extra or [])
+        policy = archive.packed(shared[manifest.table]).policy["resolved"]["columns"].values()
+        yield from (f"bound {entry['kind']}" for entry in policy)
+        yield from ("sensitive" for entry in policy if entry["sensitive"])
+
+
+OPTIONAL = ("changes", "shared", "report", "condemned", "note")
+
+
+def _column(c: Any, field: pa.Field, *_: Any) -> Iterator[str]:
+    yield f"coder {c.coder}"
+    if c.domain:
+        levels, ordinal, specials = c.domain
+        yield from (f"special {name}" for name in specials)
+        digits = "wide" if levels > 64_000 else "one digit" if levels + len(specials) <= 256 else "two digits"
+        yield f"domain of {digits}"
+        code = c.code or {}
+        yield "words" if c.words else "pattern" if c.pattern else "listed" if "listed" in code else "numbers from first"
+        yield from ("pattern letters" if len(one) == 2 else "pattern digits" for one in (c.pattern or [""])[1:])
+        yield "shift" if "shift" in code else ""
+        yield "ordinal" if ordinal else "not ordinal"
+        yield "given" if c.coder == "plain" and levels <= 64_000 else ""
+    yield "dictionary column" if pa.types.is_dictionary(field.type) else ""
+    yield f"bound of a column {c.bound[0]}" if c.bound else ""
+
+
+def _ints(data: Any, n: int) -> Iterator[str]:
+    if n:
+        tag = data.data[data.at]
+        yield f"ints {tag}"
+        if tag in (3, 4):
+            look = streams.Bytes(data.data[data.at + 1 :])
+            look.varint()
+            yield f"ints {tag} of {2 ** look.take(1)[0]} bytes"
+
+
+def _cells(data: Any, n: int, kind: pa.DataType) -> Iterator[str]:
+    if n:
+        tag = data.data[data.at]
+        yield f"cells {tag} of {_sort(kind)}"
+        if tag in (0, 1, 2, 5):
+            yield "cells with nulls" if data.data[data.at + 1] else "cells without nulls"
+
+
+def _sort(kind: pa.DataType) -> str:
+    t = pa.types
+    if streams.is_letters(kind):
+        return "letters"
+    if t.is_floating(kind):
+        return "floats"
+    number = t.is_integer(kind) or t.is_boolean(kind) or t.is_temporal(kind) or t.is_decimal(kind)
+    return "integers" if number and not t.is_interval(kind) and not t.is_decimal256(kind) else "others"
+
+
+def _quantiser(q: Any, levels: Any) -> Iterator[str]:
+    if q.kind in ("FloatGrid", "FloatDecimal", "FloatBits"):
+        yield f"{q.kind} of width {q.width}"
+    yield f"IntGrid of step {'1' if q.step == 1 else 'above 1'}" if q.kind == "IntGrid" else q.kind
+    yield f"FloatBits drop {'0' if q.drop == 0 else 'above 0'}" if q.kind == "FloatBits" else ""
+    yield f"FloatDecimal step {'1' if q.grid['step'] == 1 else 'above 1'}" if q.kind == "FloatDecimal" else ""
+
+
+def _lookup(self: Any, i: int) -> Iterator[str]:
+    misses = self.streams.get(f"{i}:misses", b"")
+    yield f"lookup of {len(self.model.columns[i].lookup['keys'])} keys"
+    yield f"misses {misses[0]}" if misses else "no misses"
+
+
+def _coded(self: Any, i: int, c: Any) -> Iterator[str]:
+    codes = self.codes[i]
+    yield f"exceptions of {c.coder}" if (codes == c.size - 1).any() else ""
+    yield from (f"cell {name}" for k, name in enumerate(c.specials) if (codes == c.levels + k).any())
+
+
+def _preview(self: Any, i: int) -> Iterator[str]:
+    c, head = self.model.columns[i], self.model.network.preview.heads[self.shown.index(i)]
+    yield "preview of an ordinal head" if head[2] else f"preview of {len(head) - 3} digits"
+    yield "preview of a wide column" if c.wide else ""
+    yield "preview of a given column" if f"{i}:given" in self.streams else ""
+    yield "preview of a constant" if c.lookup and not c.lookup["keys"] else ""
+    yield "preview of a sum" if f"{i}:rest" in self.streams else ""
+
+
+def _family(array: pa.Array) -> str:
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return "extension"
+    return str(kind).split("<")[0].split("[")[0].split("(")[0]
+
+
+def _mixing_model(self: Any) -> Iterator[str]:
+    look = streams.Bytes(self.plan.data)
+    look.at = self.plan.at
+    look.varint()
+    yield f"mixing mode {look.varint()}"
+
+
+def _reference(reference: list[int]) -> str:
+    return "()" if not reference else "(-d)" if reference[0] < 0 else f"({', '.join('c' * len(reference))})"

@@ -21,7 +21,7 @@ from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
 from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
 from ae_core.policy import Bound
-from ae_core.records import TableInfo, select_manifests, table_info, training_reports, with_metadata
+from ae_core.records import TableInfo, select_manifests, select_partitions, table_info, training_reports, with_metadata
 from ae_core.report.certificate import Certificate
 from ae_core.selection import RowRange, Where, parse_rows
 from ae_core.threads import ordered_map, thread_count
@@ -102,6 +102,16 @@ class Archive:
         """
         return tuple(Partition(self, manifest) for manifest in select_manifests(self._snapshot, where))
 
+    def select(self, where: Where = None) -> list[str]:
+        """The ids of the partitions that satisfy every condition; no manifest is read.
+
+        Raises
+        ------
+        UsageError
+            When a condition is malformed or no partition satisfies them.
+        """
+        return select_partitions(self._snapshot, where)
+
     def partition(self, **keys: object) -> Partition:
         """The one partition with these keys, such as `partition(month=3)`.
 
@@ -145,6 +155,10 @@ class Archive:
                     f"partitions {partitions[0].id} and {partition.id} have different columns: scan them one by one"
                 )
         return Scan(partitions, schemas[0], parse_rows(rows), layer, threads)
+
+    def manifest(self, partition: str) -> Manifest:
+        """The manifest of a partition by its id."""
+        return self._snapshot.manifest(partition)
 
     def codec(self, manifest: Manifest) -> pipeline.Codec:
         """The codec that a partition was encoded with; loaded once for all partitions that share it."""
@@ -361,9 +375,12 @@ def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
         latents = [pipeline.StoredBlock(_latents(task), b"", task.rows) for task in tasks]
         tables = pipeline.preview_blocks(codec, latents, names)
     else:
+        look = pipeline.needs_latents(codec, names)
         stored = [
             pipeline.StoredBlock(
-                _latents(task), task.archive.payload(task.manifest, "residuals", task.block), task.rows
+                _latents(task) if look else None,
+                task.archive.payload(task.manifest, "residuals", task.block),
+                task.rows,
             )
             for task in tasks
         ]

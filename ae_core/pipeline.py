@@ -213,11 +213,12 @@ def decode_blocks(
     """
     streams = [_streams(block) for block in stored]
     needed, _ = dependencies(codec.plan, columns)
-    symbols = [given_symbols(codec.plan, some, block.rows) for some, block in zip(streams, stored, strict=True)]
     network = codec.network
     mixed = _mixed_places(codec, needed)
     context = {p for place in mixed for p in _looked_at(codec, place)}
     asked = {position for position in context.union(needed) if codec.plan.symbols[position].coded}
+    seen = None if asked or mixed else set(needed)  # models look at every given column
+    symbols = [given_symbols(codec.plan, some, block.rows, seen) for some, block in zip(streams, stored, strict=True)]
     if asked:
         if network is None:
             raise Corrupt("model: columns are coded by a network that the model lacks: verify the archive")
@@ -293,6 +294,16 @@ def _unmix(codec: Codec, streams: dict[str, bytes], symbols: np.ndarray, wanted:
             if domain.wide:
                 wide[index] = codes[:, place]
     return wide
+
+
+def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
+    """Whether decoding the columns may look into the latents' payload; False is certain."""
+    if codec.network is None:
+        return False
+    needed, streams = dependencies(codec.plan, columns)
+    coded = any(codec.plan.symbols[position].coded for position in needed)
+    beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
+    return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
 
 
 def latents_of(codec: Codec, latents: bytes | None, rows: int) -> np.ndarray:

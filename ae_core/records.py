@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from ae_core.archive.fields import unpack_json
-from ae_core.archive.format import Commit, Manifest, ObjectRef, TableRecord
-from ae_core.archive.log import Archive
+from ae_core.archive.format import Manifest, ObjectRef, TableRecord
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
-from ae_core.selection import Where, parse_where, selected
+from ae_core.selection import Where, keys_of, parse_where, selected
 
 _OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
 
@@ -95,11 +94,24 @@ def select_manifests(snapshot: Snapshot, where: Where = None) -> list[Manifest]:
         When none does.
     """
     conditions = parse_where(where)
-    manifests = [snapshot.manifest(partition) for partition in snapshot.partitions]
-    chosen = [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+    manifests = [snapshot.manifest(partition) for partition in select_partitions(snapshot, where)]
+    return [manifest for manifest in manifests if selected(conditions, manifest.keys)]
+
+
+def select_partitions(snapshot: Snapshot, where: Where = None) -> list[str]:
+    """The ids of the partitions that satisfy every condition, in natural order; no manifest is read.
+
+    Raises
+    ------
+    UsageError
+        When none does.
+    """
+    conditions = parse_where(where)
+    chosen = [partition for partition in snapshot.partitions if selected(conditions, keys_of(partition))]
     if conditions and not chosen:
         asked = ", ".join(map(str, conditions))
-        raise UsageError(f"{snapshot.archive.store.url}: none of the {len(manifests)} partitions has {asked}")
+        count = len(snapshot.partitions)
+        raise UsageError(f"{snapshot.archive.store.url}: none of the {count} partitions has {asked}")
     return chosen
 
 
@@ -121,18 +133,16 @@ def file_path(keys: Mapping[str, str], partition: str, name: str) -> str:
 def training_reports(snapshot: Snapshot) -> dict[str, Mapping[str, Any]]:
     """SHA-256 of each model -> the report of its training; unread where no commit holds one."""
     found: dict[str, Mapping[str, Any]] = {}
-    for logged in snapshot.state.commits:
-        if any(ref.kind == "model" for ref in logged.commit.shared):
-            report = read_report(snapshot.archive, logged.commit)
-            if report is not None and isinstance(report.get("model"), str):
-                found[report["model"]] = report
+    for _, report in reports(snapshot):
+        if isinstance(report.get("model"), str):
+            found[report["model"]] = report
     return found
 
 
-def read_report(archive: Archive, commit: Commit) -> Mapping[str, Any] | None:
-    """The report that a commit refers to, checked; None if it has none."""
-    ref = commit.report
-    return None if ref is None else unpack_json(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
+def reports(snapshot: Snapshot) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The reports of trainings and failures, each with the number of its commit, checked."""
+    for number, ref in snapshot.state.reports:
+        yield number, unpack_json(snapshot.archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
 
 
 def check_stored(store: Store, ref: ObjectRef) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from ae_core.errors import UsageError
 
@@ -73,6 +74,18 @@ def parse_where(where: Where) -> tuple[Condition, ...]:
 def selected(conditions: Sequence[Condition], keys: Mapping[str, str]) -> bool:
     """True when every condition holds for a partition with these keys."""
     return all(condition.holds(keys) for condition in conditions)
+
+
+def keys_of(partition: str) -> dict[str, str]:
+    """The keys that a partition's id tells, `year=2013/month=3`; empty where it is no such path (a flat lake's file).
+
+    Examples
+    --------
+    >>> keys_of("year=2013/month=3")
+    {'year': '2013', 'month': '3'}
+    """
+    pairs = [part.split("=", 1) for part in partition.split("/") if "=" in part]
+    return {unquote(key): unquote(value) for key, value in pairs}
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
-from ae_core.archive.format import Commit, Marker, commit_bytes, marker_bytes
+from ae_core.archive.format import Commit, Marker, ObjectRef, commit_bytes, marker_bytes, read_commit
 from ae_core.archive.level import Level, newest
-from ae_core.archive.log import Archive, Logged, State, level_of, open_archive, read_state
-from ae_core.archive.names import MARKER, commit_name, new_uid, witness_name
+from ae_core.archive.log import Archive, commits_after, level_of, open_archive, read_state
+from ae_core.archive.names import MARKER, checkpoint_name, commit_name, new_uid, witness_name
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import MAX_CHECKPOINT, State, checkpoint_bytes
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
 from ae_core.errors import (
+    ArchiveDamaged,
     CommitConflict,
     CommitUnknown,
     DataWouldBeLost,
@@ -121,29 +123,30 @@ def append(
     """
     uid = new_uid()
     state = read_state(archive)
+    checkpoint = _put_checkpoint(archive, state)
     for attempt in range(tries):
         done = state.done(op_key)
         if done is not None:
-            return Committed(done.commit.number, done.sha256, again=done.commit.uid != uid)
+            return _committed(archive, done, uid)
         kept = level_of(archive, state)
         kept.check_writable(archive.store.url)
         proposal = build(state)
-        refuse_conflict(proposal, state, since)
+        refuse_conflict(proposal, archive, state, since)
         commit = _commit(archive, state, proposal, uid=uid, op_key=op_key, writer=writer, note=note)
-        data = commit_bytes(replace(commit, level=level or kept))
+        data = commit_bytes(with_checkpoint(replace(commit, level=level or kept), state, checkpoint))
         if len(data) > MAX_COMMIT:
             raise NotCommitted(
                 f"a commit of {len(data)} bytes is too large ({MAX_COMMIT} at most): use smaller batches"
             )
         if _place(archive.store, commit_name(state.head + 1), data, op_key, deadline, pause):
-            _leave_witness(archive.store, state.head + 1, sha256_hex(data))
+            leave_witness(archive.store, state.head + 1, sha256_hex(data))
             return Committed(state.head + 1, sha256_hex(data))
         _back_off(attempt, pause)
         state = read_state(archive, known=state)
     raise NotCommitted(f"{archive.store.url}: {tries} tries lost to other writers; nothing is lost, run again")
 
 
-def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
+def refuse_conflict(proposal: Proposal, archive: Archive, state: State, since: int) -> None:
     """Nothing, if `proposal` may follow the commits after `since`.
 
     Raises
@@ -152,16 +155,16 @@ def refuse_conflict(proposal: Proposal, state: State, since: int) -> None:
     DataWouldBeLost
         If it changes or removes a partition whose originals are going or gone, and does not say that this is accepted.
     """
-    _refuse_changed(proposal, state, since)
+    _refuse_changed(proposal, archive, state, since)
     _refuse_condemned(proposal, state)
     _refuse_only_copy(proposal, state)
     _refuse_stale(proposal, state)
 
 
-def _refuse_changed(proposal: Proposal, state: State, since: int) -> None:
+def _refuse_changed(proposal: Proposal, archive: Archive, state: State, since: int) -> None:
     """A partition of ours that another commit changed, or recorded an intent or its end for, since we looked."""
     mine = _concerned(proposal)
-    for logged in state.commits[since + 1 :]:
+    for logged in commits_after(archive, state, since):
         both = sorted(mine & _concerned(logged.commit))
         if both:
             raise CommitConflict(
@@ -214,10 +217,9 @@ def _refuse_stale(proposal: Proposal, state: State) -> None:
 def _commit(
     archive: Archive, state: State, proposal: Proposal, *, uid: str, op_key: str, writer: str, note: str
 ) -> Commit:
-    last: Logged | None = state.commits[-1] if state.commits else None
     return Commit(
         number=state.head + 1,
-        parent=last.sha256 if last else archive.marker_sha256,
+        parent=state.sha256 or archive.marker_sha256,
         uid=uid,
         op_key=op_key,
         writer=writer,
@@ -232,6 +234,36 @@ def _commit(
         reason=proposal.reason,
         only_copy=proposal.only_copy,
     )
+
+
+def _committed(archive: Archive, number: int, uid: str) -> Committed:
+    """The commit of that number, which the log holds."""
+    name = commit_name(number)
+    data = archive.store.read(name, MAX_COMMIT)
+    if data is None:
+        raise ArchiveDamaged(f"{name}: missing, though later commits are there; verify the archive")
+    return Committed(number, sha256_hex(data), again=read_commit(data, name).uid != uid)
+
+
+def _put_checkpoint(archive: Archive, state: State) -> ObjectRef | None:
+    """The state as a checkpoint that the next commit may name, if one is due; after a lost race it still is true."""
+    if not state.checkpoint_due:
+        return None
+    data = checkpoint_bytes(state, archive.marker.archive)
+    if len(data) > MAX_CHECKPOINT:
+        return None
+    sha256 = sha256_hex(data)
+    ref = ObjectRef(checkpoint_name(state.head, sha256), len(data), sha256)
+    archive.store.put_new(ref.name, data)
+    return ref
+
+
+def with_checkpoint(commit: Commit, state: State, checkpoint: ObjectRef | None) -> Commit:
+    """The commit that names the checkpoint in place of the one before, if one is due."""
+    if checkpoint is None or not state.checkpoint_due:
+        return commit
+    before = () if state.checkpoint is None else (state.checkpoint.name,)
+    return replace(commit, checkpoint=checkpoint, condemned=commit.condemned + before)
 
 
 def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, pause: Callable[[float], None]) -> bool:
@@ -269,7 +301,18 @@ def _place(store: Store, name: str, data: bytes, op_key: str, deadline: float, p
         attempt += 1
 
 
-def _leave_witness(store: Store, number: int, sha256: str) -> None:
+def place(store: Store, name: str, data: bytes, op_key: str) -> bool:
+    """Whether a commit that was made elsewhere is the one of that name here now.
+
+    Raises
+    ------
+    CommitUnknown, StoreUnsafe
+        As of `append`.
+    """
+    return _place(store, name, data, op_key, DEADLINE, time.sleep)
+
+
+def leave_witness(store: Store, number: int, sha256: str) -> None:
     """An empty object by which `verify` notices that the newest commit went missing; nothing else depends on it."""
     with contextlib.suppress(StoreUnsafe, CommitUnknown):
         store.put_new(witness_name(number, sha256), b"")

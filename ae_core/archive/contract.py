@@ -61,6 +61,19 @@ class Store(Protocol):
         """
         ...
 
+    def restore(self, name: str, data: bytes) -> None:
+        """Put the bytes that an object should have in the place of what was lost or damaged, in one step.
+
+        Only for bytes whose SHA-256 the log gives for this very name: whoever reads meanwhile finds the damage or what
+        was there before it, never a third thing, and two who mend at once store the same.
+
+        Raises
+        ------
+        StoreUnsafe
+            If it could not be stored.
+        """
+        ...
+
     def read(self, name: str, limit: int) -> bytes | None:
         """All bytes of an object whose length is not known beforehand; None if it is missing.
 

@@ -14,11 +14,12 @@ from typing import Protocol
 
 from ae_core.archive.commit import Committed, append
 from ae_core.archive.format import ObjectRef
-from ae_core.archive.log import Archive, State, read_state
+from ae_core.archive.log import Archive, read_state
 from ae_core.archive.names import COMMITS, commit_name, new_uid
 from ae_core.archive.originals import Expired, Fate, Intent, OnlyCopy, Original
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.errors import Corrupt, UsageError
 
 Pause = Callable[[float], None]

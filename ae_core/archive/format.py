@@ -14,7 +14,7 @@ from typing import Any
 
 from ae_core.archive.fields import Fields, as_number, as_text, pack_json, seal, unpack_json, unseal
 from ae_core.archive.level import FORMAT, LEAST, Level, read_level
-from ae_core.archive.names import FOLDERS, checked, folder_of, is_sha256
+from ae_core.archive.names import FOLDERS, checked, checkpoint_number, folder_of, is_sha256
 from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
 from ae_core.errors import Corrupt
 
@@ -67,7 +67,8 @@ class Commit:
 
     `parent` is the SHA-256 of the previous commit's file, for commit 0 that of the marker's file. `time` (UTC, ISO),
     `note` and `reason` are information only: nothing is decided by them. `only_copy` says that the owner accepted
-    that partitions whose originals are going or gone were changed or removed.
+    that partitions whose originals are going or gone were changed or removed. `checkpoint` is the state at an earlier
+    commit.
     """
 
     number: int
@@ -83,6 +84,7 @@ class Commit:
     intents: tuple[Intent, ...] = ()
     expired: tuple[Expired, ...] = ()
     note: str = ""
+    checkpoint: ObjectRef | None = None
     reason: str = ""
     only_copy: bool = False
     level: Level = LEAST
@@ -197,6 +199,7 @@ def commit_bytes(commit: Commit) -> bytes:
     """The commit's file; empty fields are left out."""
     optional: dict[str, object] = {
         "changes": [change_dict(change) for change in commit.changes],
+        "checkpoint": object_dict(commit.checkpoint) if commit.checkpoint else None,
         "condemned": list(commit.condemned),
         "expired": [expired_dict(expired) for expired in commit.expired],
         "intents": [intent_dict(intent) for intent in commit.intents],
@@ -244,6 +247,7 @@ def read_commit(data: bytes, where: str) -> Commit:
         intents=fields.items("intents", read_intent),
         expired=fields.items("expired", read_expired),
         note=fields.text("note") if fields.has("note") else "",
+        checkpoint=_read_checkpoint(fields, where) if fields.has("checkpoint") else None,
         reason=fields.text("reason") if fields.has("reason") else "",
         only_copy=fields.values.get("only_copy") is True,
         level=level,
@@ -347,6 +351,13 @@ def read_object(value: object, where: str) -> ObjectRef:
 def shared_dict(ref: SharedRef) -> dict[str, object]:
     """`ref` for JSON."""
     return {"kind": ref.kind, "length": ref.length, "names": list(ref.names), "sha256": ref.sha256}
+
+
+def _read_checkpoint(fields: Fields, where: str) -> ObjectRef:
+    ref = read_object(fields.values["checkpoint"], f"{where}: checkpoint")
+    if not 0 <= checkpoint_number(ref.name) < fields.number("number"):
+        raise Corrupt(f"{where}: {ref.name} is not the name of a checkpoint before it")
+    return ref
 
 
 def read_shared(value: object, where: str) -> SharedRef:

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 from ae_core.archive.commit import append
 from ae_core.archive.format import Manifest, ObjectRef, read_manifest
-from ae_core.archive.log import Archive, State, read_state
-from ae_core.archive.names import FOLDERS, PARTITIONS, REPORTS, TEMPORARY, commit_name, folder_of, new_uid
+from ae_core.archive.log import Archive, commits_after, read_state
+from ae_core.archive.names import CHECKPOINTS, FOLDERS, PARTITIONS, REPORTS, TEMPORARY, commit_name, folder_of, new_uid
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import Logged, State, advance
 from ae_core.archive.store import Listed
 from ae_core.errors import ArchiveDamaged, Corrupt
 
 DAY = 86_400.0
-_FOLDERS = tuple(f"{folder}/" for folder in (PARTITIONS, REPORTS, *FOLDERS.values()))
+_FOLDERS = tuple(f"{folder}/" for folder in (PARTITIONS, REPORTS, CHECKPOINTS, *FOLDERS.values()))
 _CONDEMN_BYTES = 800_000  # of names in one commit, which may have 1 MiB in all
 
 
@@ -78,6 +79,12 @@ class _Reach:
 
     archive: Archive
     manifests: dict[str, Manifest] = field(default_factory=dict)
+    commits: tuple[Logged, ...] = ()
+
+    def log(self, state: State) -> tuple[Logged, ...]:
+        """Every commit up to the state's head, no checkpoint used: older snapshots count too."""
+        self.commits += commits_after(self.archive, state, len(self.commits) - 1)
+        return self.commits
 
     def manifest(self, ref: ObjectRef) -> Manifest:
         if ref.sha256 not in self.manifests:
@@ -212,7 +219,7 @@ def _sort(reach: _Reach, state: State, listed: Mapping[str, Listed], now: float,
     """The garbage among `listed`, as `state` sees it."""
     oldest = oldest_kept(state, listed, now, retention)
     kept = _reachable(reach, state, oldest)
-    known = _named_by_commits(state)
+    known = _named_by_commits(reach.log(state))
     expired, orphans, condemned, unfinished = [], [], [], []
     for name, entry in sorted(listed.items()):
         if name in state.condemned:
@@ -231,32 +238,32 @@ def _sort(reach: _Reach, state: State, listed: Mapping[str, Listed], now: float,
 
 def _reachable(reach: _Reach, state: State, oldest: int) -> set[str]:
     """Names that a snapshot from `oldest` on refers to, and every report: the log speaks of them."""
-    names = {logged.commit.report.name for logged in state.commits if logged.commit.report is not None}
-    recent = state.commits[max(oldest, 0) :]
+    commits = reach.log(state)
+    names = {logged.commit.report.name for logged in commits if logged.commit.report is not None}
+    names |= {state.checkpoint.name} if state.checkpoint else set()
+    recent = commits[max(oldest, 0) :]
     needed = {ref.sha256 for logged in recent for ref in logged.commit.shared}  # a new model serves nobody yet
-    for ref in _manifests(reach.archive, state, oldest):
+    for ref in _manifests(commits, oldest):
         if ref.name in state.condemned:
             continue  # its snapshot expired under a shorter retention
         manifest = reach.manifest(ref)
         names |= {ref.name, *(layer.file.name for layer in manifest.layers)}
         needed |= {manifest.table} | ({manifest.model} if manifest.model else set())
-    for logged in state.commits:
+    for logged in commits:
         names.update(name for ref in logged.commit.shared if ref.sha256 in needed for name in ref.names)
     return names
 
 
-def _manifests(archive: Archive, state: State, oldest: int) -> Sequence[ObjectRef]:
+def _manifests(commits: Sequence[Logged], oldest: int) -> Sequence[ObjectRef]:
     """The manifests of all snapshots from `oldest` to the head."""
-    if state.head < 0:
-        return ()
-    first = read_state(archive, number=oldest, known=state).partitions.values()
-    later = (change.manifest for logged in state.commits[oldest + 1 :] for change in logged.commit.changes)
+    first = advance(State(), commits[: oldest + 1]).partitions.values()
+    later = (change.manifest for logged in commits[oldest + 1 :] for change in logged.commit.changes)
     return list(dict.fromkeys([*first, *(ref for ref in later if ref is not None)]))
 
 
-def _named_by_commits(state: State) -> set[str]:
+def _named_by_commits(commits: Sequence[Logged]) -> set[str]:
     """Shared objects that a commit names, and the folders of the manifests that one names."""
-    names = {name for logged in state.commits for ref in logged.commit.shared for name in ref.names}
-    for logged in state.commits:
+    names = {name for logged in commits for ref in logged.commit.shared for name in ref.names}
+    for logged in commits:
         names.update(folder_of(change.manifest.name) for change in logged.commit.changes if change.manifest is not None)
     return names

@@ -79,6 +79,10 @@ class LocalStore:
         if self.size(name) != len(data):
             raise StoreUnsafe(f"{self.url}: {name} was not stored with its {len(data)} bytes")
 
+    def restore(self, name: str, data: bytes) -> None:
+        """See `Store.restore`."""
+        self._publish(checked(name), data, replacing=True)
+
     def read(self, name: str, limit: int) -> bytes | None:
         """See `Store.read`."""
         try:
@@ -188,8 +192,8 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 os.unlink(self._root / name)
 
-    def _publish(self, name: str, data: bytes) -> None:
-        """Temporary file, sync, exclusive link, sync of the folder."""
+    def _publish(self, name: str, data: bytes, *, replacing: bool = False) -> None:
+        """Temporary file, sync, exclusive link (or a rename over what is there), sync of the folder."""
         folder, _, last = name.rpartition("/")
         temporary = new_uid()
         try:
@@ -197,7 +201,10 @@ class LocalStore:
                 try:
                     self._write(scratch, temporary, data, name)
                     self._step(f"link {name}")
-                    os.link(temporary, last, src_dir_fd=scratch, dst_dir_fd=target, follow_symlinks=False)
+                    if replacing:
+                        os.rename(temporary, last, src_dir_fd=scratch, dst_dir_fd=target)
+                    else:
+                        os.link(temporary, last, src_dir_fd=scratch, dst_dir_fd=target, follow_symlinks=False)
                     self._step(f"linked {name}")
                 finally:
                     with contextlib.suppress(FileNotFoundError):

@@ -1,21 +1,28 @@
 """The log of commits read back: which are there, that their chain holds, and the state they add up to.
 
 The listing only says where to start: commits after the highest listed one are asked for by name until one is missing,
-so a stale listing can never hide a commit. A gap is damage and is never skipped.
+so a stale listing can never hide a commit. A gap is damage and is never skipped. A commit may name a checkpoint, the
+whole state at an earlier commit: then only the commits after that one are read. A checkpoint that is missing or
+damaged is passed over, since the commits before it say the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 from ae_core.archive.fields import MAX_COMMIT, sha256_hex
-from ae_core.archive.format import Commit, Marker, ObjectRef, SharedRef, read_commit, read_marker
+from ae_core.archive.format import Commit, Marker, ObjectRef, read_commit, read_marker
 from ae_core.archive.level import Level
 from ae_core.archive.names import COMMITS, MARKER, commit_name, commit_number
-from ae_core.archive.originals import OnlyCopy
+from ae_core.archive.state import Logged, State, advance, read_checkpoint
 from ae_core.archive.store import Store, open_store
-from ae_core.errors import ArchiveDamaged, UsageError
+from ae_core.errors import ArchiveDamaged, Corrupt, LatentlakeError, UsageError
+from ae_core.threads import ordered_map
+
+READERS = 16
+"""Commits that are read at once: a store far away answers each of them late."""
 
 
 @dataclass(frozen=True)
@@ -25,40 +32,6 @@ class Archive:
     store: Store
     marker: Marker
     marker_sha256: str
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A commit as it stands in the log; `sha256` is that of its file, which `sha256sum` prints too."""
-
-    commit: Commit
-    sha256: str
-    length: int
-
-
-@dataclass(frozen=True)
-class State:
-    """What the log says up to a commit: partition -> manifest, SHA-256 -> shared object, names that are dead.
-
-    `only_copies` are the partitions whose originals are about to be deleted, or of which some are gone.
-    `level` is that of the commit; None if there is none.
-    """
-
-    commits: tuple[Logged, ...] = ()
-    partitions: Mapping[str, ObjectRef] = field(default_factory=dict)
-    shared: Mapping[str, SharedRef] = field(default_factory=dict)
-    condemned: frozenset[str] = frozenset()
-    only_copies: Mapping[str, OnlyCopy] = field(default_factory=dict)
-    level: Level | None = None
-
-    @property
-    def head(self) -> int:
-        """Number of the newest commit; -1 if there is none."""
-        return len(self.commits) - 1
-
-    def done(self, op_key: str) -> Logged | None:
-        """The commit that did the operation `op_key`, if any."""
-        return next((logged for logged in self.commits if logged.commit.op_key == op_key), None)
 
 
 def level_of(archive: Archive, state: State) -> Level:
@@ -81,14 +54,15 @@ def open_archive(url: str, *, store: Store | None = None) -> Archive:
     if data is None:
         if any(commit_number(entry.name) is not None for entry in store.list(COMMITS)):
             raise ArchiveDamaged(
-                f"{MARKER}: missing from {store.url}, though commits are there; restore it from a copy"
+                f"{MARKER}: missing from {store.url}, though commits are there; "
+                "restore it: latentlake verify ARCHIVE --repair-from REPLICA"
             )
         raise UsageError(f"no archive at {store.url}: {MARKER} is missing")
     return Archive(store, read_marker(data, MARKER), sha256_hex(data))
 
 
 def read_state(archive: Archive, *, number: int | None = None, known: State | None = None) -> State:
-    """The state at commit `number` (the newest if None), the chain checked from the marker on.
+    """The state at commit `number` (the newest if None), the chain checked from the marker or a checkpoint on.
 
     Parameters
     ----------
@@ -104,69 +78,120 @@ def read_state(archive: Archive, *, number: int | None = None, known: State | No
     """
     if number is not None and number < 0:
         raise UsageError(f"there is no snapshot {number}: snapshots are counted from 0")
-    known = known or State()
-    listed = (commit_number(entry.name) for entry in archive.store.list(COMMITS))
-    top = max((n for n in listed if n is not None), default=-1)
-    commits = list(known.commits)
-    while number is None or len(commits) <= number:
-        logged = _read_next(archive, commits, required=len(commits) <= top)
-        if logged is None:
-            break
-        commits.append(logged)
+    top = newest_listed(archive.store)
+    seen: dict[int, _File] = {}
+    if known is None or (number is not None and number < known.head):
+        known = _newest_checkpoint(archive, top if number is None else min(number, top), seen)
+    state = advance(known, _follow(archive, known, number, top, seen))
+    if number is not None and number > state.head:
+        raise UsageError(f"there is no snapshot {number}: the newest is {state.head}")
+    return state
+
+
+def read_log(archive: Archive, *, number: int | None = None) -> tuple[Logged, ...]:
+    """Every commit up to `number` (the newest if None), the chain checked from the marker on; no checkpoint is used.
+
+    Raises
+    ------
+    UsageError, ArchiveDamaged, Corrupt, UnsupportedFormat
+        As of `read_state`.
+    """
+    top = newest_listed(archive.store)
+    last = top if number is None else min(number, top)
+    seen = {back: _File(data) for back, data in _stored(archive.store, range(last + 1))}
+    commits = tuple(_follow(archive, State(), number, top, seen))
     if number is not None and number >= len(commits):
         raise UsageError(f"there is no snapshot {number}: the newest is {len(commits) - 1}")
-    return _advance(known, commits if number is None else commits[: number + 1])
+    return commits
 
 
-def _read_next(archive: Archive, commits: list[Logged], *, required: bool) -> Logged | None:
-    """The commit after `commits`; None if there is none and none is `required`."""
-    number = len(commits)
+def commits_after(archive: Archive, state: State, since: int) -> tuple[Logged, ...]:
+    """The commits after number `since` up to the state's head, which has to be one of `archive`.
+
+    Raises
+    ------
+    ArchiveDamaged, Corrupt
+    """
+    if state.head <= since:
+        return ()
+    if since >= state.head - len(state.recent):
+        return state.recent[since - state.head :]
+    return read_log(archive, number=state.head)[since + 1 :]
+
+
+def newest_listed(store: Store) -> int:
+    """Number of the newest commit that a listing shows; there may be newer ones. -1 if it shows none."""
+    listed = (commit_number(entry.name) for entry in store.list(COMMITS))
+    return max((n for n in listed if n is not None), default=-1)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A commit's file that was read already, and what it says if it was parsed."""
+
+    data: bytes
+    commit: Commit | None = None
+
+
+def _newest_checkpoint(archive: Archive, number: int, seen: dict[int, _File]) -> State:
+    """The state of the last checkpoint that commit `number` or one before it names; what is read goes to `seen`."""
+    for back, data in _stored(archive.store, range(number, -1, -1)):
+        try:
+            commit = read_commit(data, commit_name(back))
+        except LatentlakeError:
+            break  # reading forwards meets it again, and says what it means
+        seen[back] = _File(data, commit)
+        if commit.checkpoint is not None:
+            with suppress(Corrupt):
+                return _checkpoint(archive, commit.checkpoint, back)
+    return State()
+
+
+def _checkpoint(archive: Archive, ref: ObjectRef, named_by: int) -> State:
+    state = read_checkpoint(archive.store.get(ref.name, ref.length, ref.sha256), ref, archive.marker.archive)
+    if state.head >= named_by:
+        raise Corrupt(f"{ref.name}: tells of commits after the one that names it")
+    return state
+
+
+def _stored(store: Store, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The files of these commits, as far as they can be read without a miss; nothing is checked here."""
+
+    def read(number: int) -> tuple[int, bytes | None]:
+        try:
+            return number, store.read(commit_name(number), MAX_COMMIT)
+        except Corrupt:
+            return number, None
+
+    for number, data in ordered_map(read, numbers, threads=READERS):
+        if data is None:
+            return
+        yield number, data
+
+
+def _follow(archive: Archive, known: State, number: int | None, top: int, seen: dict[int, _File]) -> Iterator[Logged]:
+    """The commits after `known` up to `number`, or until one is missing that nothing says should be there."""
+    last, parent = known.head, known.sha256 or archive.marker_sha256
+    while number is None or last < number:
+        logged = _read_next(archive, last + 1, parent, seen.pop(last + 1, None), required=last + 1 <= top)
+        if logged is None:
+            return
+        yield logged
+        last, parent = logged.commit.number, logged.sha256
+
+
+def _read_next(archive: Archive, number: int, parent: str, seen: _File | None, *, required: bool) -> Logged | None:
+    """Commit `number`, which has to follow `parent`; None if there is none and none is `required`."""
     name = commit_name(number)
-    data = archive.store.read(name, MAX_COMMIT)
+    data = archive.store.read(name, MAX_COMMIT) if seen is None else seen.data
     if data is None:
         if required:
-            raise ArchiveDamaged(f"{name}: missing, though later commits are there; restore it from a copy")
+            raise ArchiveDamaged(
+                f"{name}: missing, though later commits are there; "
+                "restore it: latentlake verify ARCHIVE --repair-from REPLICA"
+            )
         return None
-    commit = read_commit(data, name)
-    parent = commits[-1].sha256 if commits else archive.marker_sha256
+    commit = seen.commit if seen is not None and seen.commit is not None else read_commit(data, name)
     if commit.number != number or commit.parent != parent:
         raise ArchiveDamaged(f"{name}: does not continue the log (is it from another archive?)")
     return Logged(commit, sha256_hex(data), len(data))
-
-
-def _advance(known: State, commits: list[Logged]) -> State:
-    """`known` with the changes of the commits after it; from scratch if `commits` ends earlier."""
-    if len(commits) < len(known.commits):
-        known = State()
-    partitions, shared, condemned = dict(known.partitions), dict(known.shared), set(known.condemned)
-    only_copies = dict(known.only_copies)
-    for logged in commits[len(known.commits) :]:
-        commit = logged.commit
-        for change in commit.changes:
-            if change.manifest is None:
-                partitions.pop(change.partition, None)
-            else:
-                partitions[change.partition] = change.manifest
-        shared.update((ref.sha256, ref) for ref in commit.shared)
-        condemned.update(commit.condemned)
-        _follow_originals(only_copies, commit)
-    alive = {sha: ref for sha, ref in shared.items() if not condemned.intersection(ref.names)}
-    level = commits[-1].commit.level if commits else None
-    return State(tuple(commits), partitions, alive, frozenset(condemned), only_copies, level)
-
-
-def _follow_originals(only_copies: dict[str, OnlyCopy], commit: Commit) -> None:
-    """What a commit says about originals; a partition that is removed leaves nothing to be the only copy of."""
-    for change in commit.changes:
-        if change.manifest is None:
-            only_copies.pop(change.partition, None)
-    for intent in commit.intents:
-        only_copies[intent.partition] = OnlyCopy(commit.number, intent)
-    for expired in commit.expired:
-        held = only_copies.get(expired.partition)
-        if held is None or held.number != expired.intent:
-            continue
-        if expired.gone:
-            only_copies[expired.partition] = replace(held, expired=expired)
-        else:
-            del only_copies[expired.partition]

@@ -15,6 +15,7 @@ from ae_core.errors import Corrupt
 MARKER = "latentlake.json"
 COMMITS = "_commits"
 WITNESSES = "_seen"
+CHECKPOINTS = "_checkpoints"
 TEMPORARY = "_tmp"
 REPORTS = "_reports"
 PARTITIONS = "partitions"
@@ -26,6 +27,7 @@ _NAME = re.compile(
 )
 _COMMIT = re.compile(r"_commits/([0-9]{20})\.json", re.ASCII)
 _WITNESS = re.compile(r"_seen/([0-9]{20})-([0-9a-f]{64})", re.ASCII)
+_CHECKPOINT = re.compile(r"_checkpoints/([0-9]{20})-[0-9a-f]{64}-[0-9a-f]{32}\.json", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _UID_FOLDER = re.compile(r".*[/-][0-9a-f]{32}", re.ASCII)
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.=-")
@@ -76,6 +78,17 @@ def witnessed(name: str) -> tuple[int, str] | None:
     """Number and SHA-256 of the commit that a witness tells of; None if it is no witness."""
     match = _WITNESS.fullmatch(name)
     return (int(match[1]), match[2]) if match else None
+
+
+def checkpoint_name(number: int, sha256: str) -> str:
+    """A fresh name for the state at commit `number`."""
+    return f"{CHECKPOINTS}/{number:020d}-{sha256}-{new_uid()}.json"
+
+
+def checkpoint_number(name: str) -> int:
+    """Number of the commit whose state a checkpoint of that name holds; -1 if it is not the name of one."""
+    match = _CHECKPOINT.fullmatch(name)
+    return int(match[1]) if match else -1
 
 
 def new_uid() -> str:

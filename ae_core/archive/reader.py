@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from ae_core.archive.format import Manifest, ObjectRef, SharedRef, TableRecord, read_manifest, read_table
 from ae_core.archive.level import Level
-from ae_core.archive.log import Archive, State, level_of, open_archive, read_state
+from ae_core.archive.log import Archive, level_of, open_archive, read_state
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.archive.store import Store
 from ae_core.errors import ArchiveDamaged, Corrupt, LatentlakeError, LayerMissing, SnapshotExpired, UsageError
 
@@ -34,7 +35,7 @@ class Snapshot:
     @property
     def sha256(self) -> str:
         """SHA-256 of the commit's file, the root of all the others."""
-        return self.state.commits[-1].sha256 if self.state.commits else self.archive.marker_sha256
+        return self.state.sha256 or self.archive.marker_sha256
 
     @property
     def level(self) -> Level:

@@ -14,9 +14,10 @@ from operator import add
 
 from ae_core.archive.commit import Committed, append
 from ae_core.archive.format import Change, Manifest, ObjectRef
-from ae_core.archive.log import Archive, State
+from ae_core.archive.log import Archive
 from ae_core.archive.names import new_uid, partition_folder
 from ae_core.archive.stage import Proposal, put_partition
+from ae_core.archive.state import State
 
 FADED = "faded"
 """In a faded manifest's `extra`: the digest of the data as they were before, `{"digest": ...}`."""

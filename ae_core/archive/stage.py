@@ -26,9 +26,10 @@ from ae_core.archive.format import (
     shared_dict,
 )
 from ae_core.archive.layers import layer_bytes
-from ae_core.archive.log import Archive, State
+from ae_core.archive.log import Archive
 from ae_core.archive.names import REPORTS, new_uid, shared_name
 from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
+from ae_core.archive.state import State
 
 
 @dataclass(frozen=True)

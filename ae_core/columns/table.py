@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,12 +184,17 @@ def _fill(base: pa.Array, where: npt.NDArray[np.bool_], packed: bytes, field: pa
     return pa.concat_arrays([base, exact]).take(pa.array(index))
 
 
-def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> Symbols:
-    """uint16 (rows, symbol positions): the given columns filled in, the network's own 0."""
+def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int, wanted: Set[int] | None = None) -> Symbols:
+    """uint16 (rows, symbol positions): the given columns filled in, the network's own 0.
+
+    Parameters
+    ----------
+    wanted : positions that will be looked at; streams of other columns need not be there.
+    """
     symbols = np.zeros((rows, len(plan.symbols)), np.uint16)
     for index, places in plan.positions.items():
         column = plan.columns[index]
-        if column.given and column.domain is not None:
+        if column.given and column.domain is not None and (wanted is None or not wanted.isdisjoint(places)):
             data = _stream(plan, streams, index, "given", rows)
             symbols[:, places] = codes_to_digits(column.domain, given_codes(column, data, rows))
     return symbols

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +13,7 @@ from pydantic import TypeAdapter
 
 from ae_core.errors import Corrupt, NotCommitted
 from ae_core.jobs import verify_worker
+from ae_core.jobs.fresh import fresh_environment
 from ae_core.jobs.verify_worker import PartitionProof, VerifyRequest
 from ae_core.lake import LakePartition
 
@@ -37,7 +36,7 @@ def run_apart(module: ModuleType, request: bytes) -> Any:
             [sys.executable, "-m", module.__name__],
             input=request,
             capture_output=True,
-            env=_fresh_environment(),
+            env=fresh_environment(),
             timeout=VERIFY_SECONDS,
             check=False,
         )
@@ -70,10 +69,3 @@ def prove_apart(
     if [proof.partition for proof in proofs] != [source.id for source in sources]:
         raise NotCommitted("the verifying process answered about other partitions; nothing was committed")
     return proofs
-
-
-def _fresh_environment() -> dict[str, str]:
-    """The caller's environment, with this very library first on the path."""
-    root = str(Path(__file__).absolute().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}

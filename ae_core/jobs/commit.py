@@ -17,6 +17,7 @@ from ae_core.errors import LakeError
 from ae_core.jobs.apart import prove_apart
 from ae_core.jobs.encode import Staged, versions
 from ae_core.jobs.prepare import Prepared
+from ae_core.jobs.request import noted
 from ae_core.jobs.results import PartitionOutcome
 from ae_core.jobs.target import writer_name
 from ae_core.jobs.verify_worker import PartitionProof
@@ -135,7 +136,7 @@ def _append(prepared: Prepared, batch: Sequence[Staged], proofs: Sequence[Partit
         op_key=operation_key(prepared, archive.marker.archive, batch, replaced),
         since=prepared.since,
         writer=writer_name(),
-        note="compress",
+        note=noted("compress", prepared.note),
     )
     return done.number
 

@@ -122,6 +122,7 @@ def compress_lake(
     limit: int | None = None,
     max_hours: float | None = None,
     recompress: bool = False,
+    note: str = "",
     progress: Progress = silent,
 ) -> CompressResult:
     """Compress the new and changed partitions of a lake, one after the other, in this process.
@@ -131,6 +132,7 @@ def compress_lake(
     policy : path of a YAML policy; or
     range_ : the short policy "every integer, float and decimal within this share of its range, the rest exact".
     older_than_days, order, limit, max_hours, recompress : which of the partitions a run takes, see `CompressRequest`.
+    note : kept in the commits of the run.
 
     Raises
     ------
@@ -152,6 +154,7 @@ def compress_lake(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=note,
     )
     found = survey(request)
     if found.nothing_due:

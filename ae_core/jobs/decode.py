@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,9 @@ from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
 from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.restore import into_lake, is_home, refuse_partial
-from ae_core.jobs.results import DecodedPartition, DecodeResult, WrittenFile
+from ae_core.jobs.results import DecodedPartition, DecodeResult, LostRows, WrittenFile
+from ae_core.jobs.salvage import readable_partitions
+from ae_core.jobs.salvage import salvage as salvage_partition
 from ae_core.records import file_path
 from ae_core.report.certificate import ColumnCertificate
 from ae_core.selection import RowRange, Where, parse_rows
@@ -26,6 +29,7 @@ def decode(
     rows: str | tuple[int, int] | RowRange | None = None,
     layer: str = "bounded",
     snapshot: int | None = None,
+    salvage: bool = False,
     threads: int = 0,
     progress: Progress = silent,
 ) -> DecodeResult:
@@ -36,28 +40,43 @@ def decode(
     appears whole or not at all. Where `out` is the lake that originals were deleted from by `expire`, whole partitions
     take their places in it, and no file there is overwritten.
 
+    Parameters
+    ----------
+    salvage : leave out what is damaged and write the rest; each range of rows that is lost is in the result, in
+        `_loss.json` and in the files' metadata.
+
     Raises
     ------
     UsageError
         When something asked for is not there; `OutputExists` when `out` is there already.
     Corrupt
-        When stored bytes are missing or changed: no file is left behind.
+        When stored bytes are missing or changed, without `salvage`: no file is left behind.
     """
     start = time.perf_counter()
     source = open_archive(archive, snapshot=snapshot)
     chosen = parse_rows(rows)
     kind = cast("Layer", layer)  # schema_of refuses any other text
-    partitions = source.partitions(where)
+    partitions: Sequence[Partition]
+    lost: list[LostRows] = []
+    if salvage:
+        partitions, lost = readable_partitions(source, source.select(where), columns, kind)
+    else:
+        partitions = source.partitions(where)
     for partition in partitions:
         partition.schema_of(columns, kind)
     home = is_home(out, source.uid)
     if home:
-        refuse_partial(columns, rows, layer)
-    names = [file.name for partition in partitions for file in _files(partition, chosen)]
+        refuse_partial(columns, rows, layer, salvage=salvage)
+    names = [file.name for partition in partitions for file in files_of(partition, chosen)]
     with into_lake(out, names, source.uid) if home else new_folder(out) as folder:
-        written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
+        if salvage:
+            written, more = _salvage(source, partitions, folder, columns, chosen, kind, threads, progress)
+            lost += more
+        else:
+            written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
         left_out = tuple(dict.fromkeys(name for partition in partitions for name in partition.left_out(kind)))
-        write_json(folder / LOSS_FILE, _loss_report(source, partitions, columns, kind, left_out))
+        report = loss_report(source, partitions, columns, kind, left_out)
+        write_json(folder / LOSS_FILE, report | ({"lost": [asdict(one) for one in lost]} if salvage else {}))
     return DecodeResult(
         archive=source.url,
         out=out,
@@ -66,6 +85,7 @@ def decode(
         rows=sum(partition.rows for partition in written),
         partitions=tuple(written),
         left_out=() if columns is not None else left_out,
+        lost=tuple(lost),
         seconds=time.perf_counter() - start,
     )
 
@@ -87,7 +107,7 @@ def _write(
     written = []
     for partition, group in zip(partitions, tasks, strict=True):
         losses = column_losses(source, partition, layer)
-        writer = PartitionWriter(folder, _files(partition, rows), losses)
+        writer = PartitionWriter(folder, files_of(partition, rows), losses)
         if not group:
             writer.write(partition.schema_of(columns, layer).empty_table())
         for _ in group:
@@ -99,7 +119,32 @@ def _write(
     return written
 
 
-def _files(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
+def _salvage(
+    source: Archive,
+    partitions: Sequence[Partition],
+    folder: Path,
+    columns: Sequence[str] | None,
+    rows: RowRange,
+    layer: Layer,
+    threads: int,
+    progress: Progress,
+) -> tuple[list[DecodedPartition], list[LostRows]]:
+    """Write what can be decoded of each partition, one after the other."""
+    written: list[DecodedPartition] = []
+    lost: list[LostRows] = []
+    for done, partition in enumerate(partitions):
+        progress("salvage", done, len(partitions))
+        tasks = partition.tasks(columns=columns, rows=rows, layer=layer)
+        losses = column_losses(source, partition, layer)
+        saved = salvage_partition(partition, tasks, folder, files_of(partition, RowRange()), losses, threads=threads)
+        written.append(DecodedPartition(partition.id, sum(file.rows for file in saved.files), saved.files))
+        lost += saved.lost
+    progress("salvage", len(partitions), len(partitions))
+    return written, lost
+
+
+def files_of(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
+    """The files that the rows of a partition were in, each with how many of them."""
     manifest = partition.manifest
     names = [
         WrittenFile(file_path(manifest.keys, partition.id, source.name), source.rows) for source in manifest.sources
@@ -130,13 +175,14 @@ def _errors(column: ColumnCertificate, layer: Layer) -> tuple[float | None, floa
     return (None, None) if column.preview is None else (column.preview.max_error, column.preview.mean_error)
 
 
-def _loss_report(
+def loss_report(
     source: Archive,
     partitions: Sequence[Partition],
     columns: Sequence[str] | None,
     layer: Layer,
     left_out: Sequence[str],
 ) -> dict[str, Any]:
+    """What `_loss.json` says of the decoded partitions."""
     return {
         "archive": source.uid,
         "snapshot": source.snapshot,

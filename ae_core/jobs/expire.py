@@ -121,7 +121,7 @@ class _Run:
         self._threads = threads
         self._progress = progress
         self._opener = opener
-        self._commits = _commit_of_partitions(self.snapshot)
+        self._commits = self.snapshot.state.changed
 
     def go(self) -> list[ExpiredPartition]:
         """Everything that can be done now."""
@@ -335,13 +335,6 @@ def _changed(source: LakePartition) -> str | None:
         return None if refresh(source) == source else "they changed while they were compared; run again"
     except LakeError as error:
         return str(error)
-
-
-def _commit_of_partitions(snapshot: Snapshot) -> dict[str, int]:
-    """Number of the commit that brought each partition's manifest."""
-    return {
-        change.partition: logged.commit.number for logged in snapshot.state.commits for change in logged.commit.changes
-    }
 
 
 def _hours(seconds: float) -> str:

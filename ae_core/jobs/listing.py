@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from ae_core.archive.format import Commit, Manifest, ObjectRef, read_manifest
-from ae_core.archive.log import Logged
+from ae_core.archive.log import Archive, open_archive, read_log, read_state
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.state import Logged
 from ae_core.certificates import read_certificate
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
@@ -76,17 +77,19 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     )
 
 
-def archive_log(url: str) -> Log:
-    """The commits of an archive, newest first.
+def archive_log(url: str, *, snapshot: int | None = None) -> Log:
+    """The commits of an archive up to a snapshot, newest first.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url)
+    archive = open_archive(url)
+    commits = read_log(archive, number=snapshot)
+    condemned = read_state(archive).condemned
     return Log(
-        archive=found.archive.store.url,
-        commits=tuple(_logged(found, logged) for logged in reversed(found.state.commits)),
+        archive=archive.store.url,
+        commits=tuple(logged_commit(archive, logged, condemned) for logged in reversed(commits)),
     )
 
 
@@ -114,17 +117,8 @@ def _row(snapshot: Snapshot, manifest: Manifest, tables: dict[str, TableInfo]) -
         manifest_bytes=ref.length,
         ratio=(sum(sizes.values()) + ref.length) / max(1, sources),
         worst_ratio=_worst_ratio(snapshot, manifest, tables),
-        commit=_commit_of(snapshot.state.commits, manifest.partition, ref),
+        commit=snapshot.state.changed[manifest.partition],
     )
-
-
-def _commit_of(commits: Iterable[Logged], partition: str, ref: ObjectRef) -> int:
-    numbers = [
-        logged.commit.number
-        for logged in commits
-        if any(change.partition == partition and change.manifest == ref for change in logged.commit.changes)
-    ]
-    return numbers[-1]
 
 
 def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
@@ -143,8 +137,7 @@ def _totals(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
     for ref in snapshot.state.shared.values():
         shared[ref.kind] += ref.length * len(ref.names)
     metadata = sum(snapshot.state.partitions[manifest.partition].length for manifest in manifests)
-    metadata += sum(logged.length + _report_bytes(logged.commit) for logged in snapshot.state.commits)
-    metadata += (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
+    metadata += snapshot.state.bytes + (snapshot.archive.store.size(MARKER) or 0) + shared["table"]
     return Totals(
         rows=sum(manifest.rows for manifest in manifests),
         source_bytes=sum(map(source_bytes, manifests)),
@@ -160,12 +153,13 @@ def _report_bytes(commit: Commit) -> int:
     return 0 if commit.report is None else commit.report.length
 
 
-def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
+def logged_commit(archive: Archive, logged: Logged, condemned: Collection[str]) -> LoggedCommit:
+    """A commit as the log shows it; partitions that gc has given up since count for nothing."""
     commit = logged.commit
     added = logged.length + _report_bytes(commit) + sum(ref.length * len(ref.names) for ref in commit.shared)
     for change in commit.changes:
-        if change.manifest is not None:
-            added += change.manifest.length + sum(_layers_of(snapshot, change.manifest))
+        if change.manifest is not None and change.manifest.name not in condemned:
+            added += change.manifest.length + sum(_layers_of(archive, change.manifest))
     return LoggedCommit(
         n=commit.number,
         sha256=logged.sha256,
@@ -178,10 +172,7 @@ def _logged(snapshot: Snapshot, logged: Logged) -> LoggedCommit:
     )
 
 
-def _layers_of(snapshot: Snapshot, ref: ObjectRef) -> list[int]:
-    """Sizes of the layers of an older or newer version of a partition; none where gc gave it up."""
-    if ref.name in snapshot.state.condemned:
-        return []
-    store = snapshot.archive.store
-    manifest = read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name)
+def _layers_of(archive: Archive, ref: ObjectRef) -> list[int]:
+    """Sizes of the layers of an older or newer version of a partition."""
+    manifest = read_manifest(archive.store.get(ref.name, ref.length, ref.sha256), ref.name)
     return list(layer_sizes(manifest).values())

@@ -22,7 +22,7 @@ from ae_core.archive.stage import Proposal, put_report, put_shared
 from ae_core.jobs import drift
 from ae_core.jobs.plan import Group, Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
-from ae_core.jobs.request import CompressRequest
+from ae_core.jobs.request import CompressRequest, noted
 from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
@@ -34,7 +34,8 @@ class Prepared:
     """What a partition is encoded with, by name only, so that it may travel to another process.
 
     `since` is the head of the log before the run's first upload; `commit` is the one that brought the model, None
-    when it was there. `format` is the archive's, which its manifests keep.
+    when it was there. `format` is the archive's, which its manifests keep; `note` is the caller's, for the commits of
+    the run.
     """
 
     archive: str
@@ -45,6 +46,7 @@ class Prepared:
     commit: int | None
     page_data: bool
     format: int
+    note: str = ""
 
 
 def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: Progress = silent) -> Prepared:
@@ -92,17 +94,24 @@ def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: 
 def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelUse) -> Prepared:
     held = group.held
     assert held is not None
-    own = target.level.format
     if held.ref is not None:
-        return Prepared(request.archive, held.ref.sha256, use.digest, target.number, use, None, request.page_data, own)
+        return _prepared(request, target, held.ref.sha256, target.number, use, None)
     archive, state = target.archive, target.state
     table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
     for twin in table.twins:
         check_stored(archive.store, twin)
     key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())
     proposal = Proposal(shared=(table,))
-    done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note="policy")
-    return Prepared(request.archive, table.sha256, use.digest, done.number, use, done.number, request.page_data, own)
+    note = noted("policy", request.note)
+    done = append(archive, lambda _: proposal, op_key=key, since=state.head, writer=writer_name(), note=note)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
+
+
+def _prepared(
+    request: CompressRequest, target: Snapshot, table: str, since: int, use: ModelUse, commit: int | None
+) -> Prepared:
+    given = request.page_data, target.level.format, request.note
+    return Prepared(request.archive, table, use.digest, since, use, commit, *given)
 
 
 @dataclass(frozen=True)
@@ -159,11 +168,10 @@ def _commit(
         op_key=sha256_hex(f"model {archive.marker.archive} {known} {table.sha256} {model.sha256}".encode()),
         since=state.head,
         writer=writer_name(),
-        note="model",
+        note=noted("model", request.note),
     )
     use = ModelUse(model.sha256, model.length, False, trained.seconds, trained.codec.no_latents_reason, seen)
-    given = request.page_data, target.level.format
-    return Prepared(request.archive, table.sha256, model.sha256, done.number, use, done.number, *given)
+    return _prepared(request, target, table.sha256, done.number, use, done.number)
 
 
 def _compact(value: Any) -> Any:

@@ -28,7 +28,7 @@ class CompressRequest(BaseModel):
 
     `policy` is the YAML text itself, `where` are conditions such as `month>=3`, `threads` is the number of blocks
     worked on at once (0: one per core), `seed` starts the training; `page_data` stores the histograms and worst rows
-    that a loss report shows beside its figures.
+    that a loss report shows beside its figures; `note` is kept in the commits of the run.
 
     What a run takes of the partitions that are due: those `older_than_days`, in this `order`, at most `limit`, and no
     new ones after `max_hours`; `recompress` takes archived and unchanged ones again, with the policy as it is now.
@@ -48,6 +48,7 @@ class CompressRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     max_hours: float | None = Field(default=None, gt=0, le=1e6)
     recompress: bool = False
+    note: str = Field(default="", max_length=1000)
 
     @classmethod
     def checked(
@@ -66,6 +67,7 @@ class CompressRequest(BaseModel):
         limit: int | None = None,
         max_hours: float | None = None,
         recompress: bool = False,
+        note: str = "",
     ) -> CompressRequest:
         """A request with the policy of a YAML file, or the short policy of a range.
 
@@ -90,7 +92,27 @@ class CompressRequest(BaseModel):
             limit=limit,
             max_hours=max_hours,
             recompress=recompress,
+            note=checked_note(note),
         )
+
+
+def checked_note(note: str) -> str:
+    """The note as commits keep it: one line.
+
+    Raises
+    ------
+    UsageError
+        When it is longer than 1000 characters.
+    """
+    text = " ".join(note.split())
+    if len(text) > 1000:
+        raise UsageError(f"--note has {len(text)} characters; 1000 at most")
+    return text
+
+
+def noted(what: str, note: str) -> str:
+    """The note of a commit: what it does, then what the caller has to say about it."""
+    return f"{what}: {note}" if note else what
 
 
 def policy_text(policy: str | None, range_: str | float | None) -> str:

@@ -34,15 +34,17 @@ def is_home(out: str, uid: str) -> bool:
     return place.remote and _objects(place).isfile(f"{place.path}/{index_name(uid)}")
 
 
-def refuse_partial(columns: Sequence[str] | None, rows: object, layer: str) -> None:
+def refuse_partial(columns: Sequence[str] | None, rows: object, layer: str, *, salvage: bool = False) -> None:
     """Pass when whole partitions within their bounds are asked for: a lake gets nothing less back.
 
     Raises
     ------
     UsageError
     """
-    if columns is not None or rows is not None or layer != "bounded":
-        raise UsageError("OUT is the lake itself: only whole partitions go back, without --columns, --rows and --layer")
+    if columns is not None or rows is not None or layer != "bounded" or salvage:
+        raise UsageError(
+            "OUT is the lake itself: only whole partitions go back, without --columns, --rows, --layer and --salvage"
+        )
 
 
 @contextmanager

@@ -228,8 +228,21 @@ class DecodedPartition:
 
 
 @dataclass(frozen=True)
+class LostRows:
+    """Rows of a partition that are not in what decode wrote, end excluded (None: to its unknown end), and why."""
+
+    partition: str
+    start: int
+    stop: int | None
+    problem: str
+
+
+@dataclass(frozen=True)
 class DecodeResult:
-    """What decode wrote; `left_out` lists the columns that the layer cannot rebuild."""
+    """What decode wrote; `left_out` lists the columns that the layer cannot rebuild.
+
+    `lost` is empty but under --salvage: elsewhere damage is an error.
+    """
 
     archive: str
     out: str
@@ -238,33 +251,110 @@ class DecodeResult:
     rows: int
     partitions: tuple[DecodedPartition, ...]
     left_out: tuple[str, ...]
+    lost: tuple[LostRows, ...]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One damaged or missing object, by its name inside the archive; `mendable` where an intact twin exists."""
+    """One damaged or missing object, by its name inside the archive; `mendable` where `verify --mend` restores it.
+
+    For a layer file: `blocks` are those that are lost, `rows` the ranges of the partition that they hold (end
+    excluded), `columns` those that cannot be rebuilt there, and `readable` says in words what still can.
+    `current` is false where only older snapshots need the object.
+    """
 
     name: str
     problem: str
     partition: str | None = None
     mendable: bool = False
+    current: bool = True
+    layer: str | None = None
+    blocks: tuple[int, ...] = ()
+    rows: tuple[tuple[int, int], ...] = ()
+    columns: tuple[str, ...] = ()
+    readable: str = ""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """An object that verify restored; `origin` says where its bytes came from."""
+
+    name: str
+    bytes: int
+    origin: Literal["twin", "commits", "replica"]
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What verify looked at and found; orphans are leftovers of writers that were stopped, and harmless."""
+    """What verify looked at, repaired and still found.
+
+    `objects` and `bytes` were read and compared, `sized` objects only looked up (outside of a sample). Orphans are
+    leftovers of writers that were stopped, and harmless; null where only some partitions were looked at, or
+    damage hides what belongs to whom.
+    """
 
     archive: str
     snapshot: int
+    head_sha256: str
     deep: bool
     ok: bool
+    partitions: int
     objects: int
     bytes: int
+    sized: int
     decoded: int
-    orphans: int
-    orphan_bytes: int
+    orphans: int | None
+    orphan_bytes: int | None
+    repaired: tuple[Repair, ...]
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What a copy did: both archives have the head `head_sha256` now; `found` objects were there already."""
+
+    source: str
+    replica: str
+    head: int
+    head_sha256: str
+    commits: int
+    objects: int
+    bytes: int
+    found: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PartitionChange:
+    """What became of a partition between two snapshots; bytes are those of layers and manifest, 0 where it was not."""
+
+    partition: str
+    change: Literal["added", "changed", "removed"]
+    commit: int | None
+    rows_before: int
+    rows_after: int
+    bytes_before: int
+    bytes_after: int
+    layers_before: tuple[str, ...]
+    layers_after: tuple[str, ...]
+    bounds: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from snapshot `before` to snapshot `after`; models are those that came and went."""
+
+    archive: str
+    before: int
+    after: int
+    commits: tuple[LoggedCommit, ...]
+    partitions: tuple[PartitionChange, ...]
+    models_added: tuple[str, ...]
+    models_removed: tuple[str, ...]
+    bytes_before: int
+    bytes_after: int
 
 
 @dataclass(frozen=True)

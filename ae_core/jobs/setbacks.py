@@ -17,11 +17,11 @@ from ae_core.archive.reader import Snapshot
 from ae_core.archive.stage import Proposal, put_report
 from ae_core.jobs.target import writer_name
 from ae_core.lake import LakePartition
-from ae_core.records import read_report
+from ae_core.records import reports
 
 TRIES = 3
-NOTE = "setbacks"
-"""Note of the commits that record failures; only their reports are read."""
+KIND = "setbacks"
+"""Of the reports that record failures, and the note of their commits."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,12 @@ class Setback:
 def read(snapshot: Snapshot) -> dict[str, Setback]:
     """The partitions that failed since they were last committed."""
     found: dict[str, Setback] = {}
-    for logged in snapshot.state.commits:
-        for change in logged.commit.changes:
-            found.pop(change.partition, None)
-        if logged.commit.note != NOTE:
+    for number, report in reports(snapshot):
+        if report.get("kind") != KIND:
             continue
-        report = read_report(snapshot.archive, logged.commit) or {}
         for partition, (source, reason) in report.get("partitions", {}).items():
+            if snapshot.state.changed.get(partition, -1) > number:
+                continue
             before = found.get(partition)
             alike = before is not None and before.source == source
             found[partition] = (
@@ -70,14 +69,14 @@ def record(archive: str, failed: Sequence[tuple[LakePartition, str]]) -> None:
     """
     opened = open_archive(archive)
     partitions: Mapping[str, list[str]] = {one.id: [source_of(one), reason] for one, reason in failed}
-    report = put_report(opened, {"kind": "setbacks", "partitions": partitions})
+    report = put_report(opened, {"kind": KIND, "partitions": partitions})
     append(
         opened,
         lambda _: Proposal(report=report),
         op_key=sha256_hex(f"setbacks {new_uid()}".encode()),
         since=read_state(opened).head,
         writer=writer_name(),
-        note=NOTE,
+        note=KIND,
     )
 
 

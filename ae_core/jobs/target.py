@@ -95,10 +95,8 @@ class HeldTable:
 def held_table(snapshot: Snapshot, schema: pa.Schema, policy: Policy) -> HeldTable | None:
     """The archive's newest record for this schema and policy; its bounds stay as they were resolved then."""
     alike: list[tuple[SharedRef, TableInfo]] = []
-    for logged in reversed(snapshot.state.commits):
-        for ref in logged.commit.shared:
-            if ref.kind != "table" or ref.sha256 not in snapshot.state.shared:
-                continue
+    for ref in reversed(tuple(snapshot.state.shared.values())):
+        if ref.kind == "table":
             info = read_table_info(read_table(snapshot.shared(ref.sha256), ref.names[0]), ref.names[0])
             if info.written.coding == policy.coding and info.schema.equals(schema):
                 alike.append((ref, info))

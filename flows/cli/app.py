@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
-from flows.cli import doctor_command, read_commands, retire_commands, upgrade_command, write_commands
+from flows.cli import (
+    care_commands,
+    doctor_command,
+    read_commands,
+    retire_commands,
+    upgrade_command,
+    write_commands,
+)
 from flows.cli.console import fail, say
 from flows.cli.lean import leave_out_unused
 
@@ -54,6 +61,8 @@ app.command("decode")(read_commands.decode)
 app.command("verify")(read_commands.verify)
 app.command("audit")(read_commands.audit)
 app.command("log")(read_commands.log)
+app.command("diff")(care_commands.diff)
+app.command("copy")(care_commands.copy)
 app.command("gc")(retire_commands.gc)
 app.command("drop")(retire_commands.drop)
 app.command("fade")(retire_commands.fade)
@@ -103,6 +112,6 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and hasattr(read_commands, sys.argv[1]):
+    if sys.argv[1:2] and any(hasattr(module, sys.argv[1]) for module in (read_commands, care_commands)):
         leave_out_unused(sys.argv[2:])
     sys.exit(run())

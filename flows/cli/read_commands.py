@@ -5,12 +5,15 @@ Bodies import what they need when they run, so that `--help` stays fast.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    from ae_core.jobs.results import DecodeResult, VerifyResult
 
 
 def ls(
@@ -105,6 +108,9 @@ def decode(
         str, typer.Option("--layer", metavar="preview|bounded", help="preview: approximate, from the latents alone.")
     ] = "bounded",
     snapshot: options.Snapshot = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Leave out what is damaged, report each row range that is lost, exit 1.")
+    ] = False,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -123,42 +129,89 @@ def decode(
             rows=rows,
             layer=layer,
             snapshot=snapshot,
+            salvage=salvage,
             threads=threads,
             progress=progress,
         )
     if json:
-        return print_json(result)
+        print_json(result)
+    else:
+        _print_decoded(result)
+    if result.lost:
+        raise typer.Exit(1)
+
+
+def _print_decoded(result: DecodeResult) -> None:
     count = sum(len(partition.files) for partition in result.partitions)
     say(f"{result.rows:,} rows in {count} files under {result.out} ({result.layer}, {result.seconds:.1f} s)")
     if result.left_out:
         say(f"  columns without a preview, left out: {', '.join(result.left_out)}")
-    return None
+    for lost in result.lost:
+        stop = "the end" if lost.stop is None else f"{lost.stop - 1:,}"
+        say(f"LOST {lost.partition}, rows {lost.start:,} to {stop}: {lost.problem}")
 
 
 def verify(
     archive: options.Archive,
     deep: Annotated[bool, typer.Option("--deep", help="Decode everything and compare with the certificates.")] = False,
+    where: options.Where = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="SHARE", help="Read this share of the partitions (5%), the rest by size."),
+    ] = None,
+    mend: Annotated[bool, typer.Option("--mend", help="Restore models and tables from their intact twins.")] = False,
+    repair_from: Annotated[
+        str | None, typer.Option("--repair-from", metavar="REPLICA", help="Restore what a copy of it still has.")
+    ] = None,
+    snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Check every object of an archive: presence, length, SHA-256 and the chain of commits.
+    """Check every object of an archive: presence, length, SHA-256 and the chain of commits; restore what is lost.
 
-    Example: latentlake verify flights.archive --deep
+    Example: latentlake verify flights.archive --deep --where month=3
     """
     from ae_core.jobs.verify import verify as verify_archive
 
     with progress_bar() as progress:
-        result = verify_archive(archive, deep=deep, threads=threads, progress=progress)
+        result = verify_archive(
+            archive,
+            deep=deep,
+            where=where,
+            sample=sample,
+            snapshot=snapshot,
+            mend=mend,
+            repair_from=repair_from,
+            threads=threads,
+            progress=progress,
+        )
     if json:
         print_json(result)
     else:
-        for finding in result.findings:
-            say(f"DAMAGED {finding.name}: {finding.problem}")
-        state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
-        how = "every byte read, everything decoded" if result.deep else "every byte read"
-        say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}: {state}")
+        _print_verified(result)
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _print_verified(result: VerifyResult) -> None:
+    for repair in result.repaired:
+        say(f"REPAIRED {repair.name} from the {repair.origin}")
+    for finding in result.findings:
+        kind, _, detail = finding.problem.partition(": ")
+        say(f"{kind.upper()} {detail}{'' if finding.current else ' (the newest snapshot does not need it)'}")
+        for first, end in finding.rows:
+            which = f"columns {', '.join(finding.columns)}" if finding.columns else "all"
+            say(f"  {finding.partition}, rows {first:,} to {end - 1:,}: {which} lost")
+        if finding.readable:
+            say(f"  {finding.readable}")
+        if finding.mendable:
+            say("  --mend restores it")
+    state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
+    how = f"every byte read, {result.decoded} partitions decoded" if result.deep else "every byte read"
+    looked = f", {result.sized} only looked up" if result.sized else ""
+    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}{looked}: {state}")
+    if result.orphans:
+        say(f"  {result.orphans} orphans ({human_bytes(result.orphan_bytes)}): harmless, latentlake gc removes them")
 
 
 def audit(
@@ -209,14 +262,14 @@ def audit(
         raise typer.Exit(1)
 
 
-def log(archive: options.Archive, json: options.Json = False) -> None:
+def log(archive: options.Archive, snapshot: options.Snapshot = None, json: options.Json = False) -> None:
     """List the commits of an archive: what changed, when, by which run, and how many bytes.
 
     Example: latentlake log flights.archive
     """
     from ae_core.jobs.listing import archive_log
 
-    history = archive_log(archive)
+    history = archive_log(archive, snapshot=snapshot)
     if json:
         return print_json(history)
     return print_table(

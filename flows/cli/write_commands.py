@@ -80,6 +80,7 @@ def compress(
     recompress: Annotated[
         bool, typer.Option("--recompress", help="Also what is archived and unchanged, with the policy as it is now.")
     ] = False,
+    message: Annotated[str, typer.Option("--note", metavar="TEXT", help="Kept in the commits of this run.")] = "",
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -107,6 +108,7 @@ def compress(
         limit=limit,
         max_hours=max_hours,
         recompress=recompress,
+        note=message,
     )
     if dry_run:
         from ae_core.jobs.dry_run import dry_run as predict

@@ -85,6 +85,16 @@ def test_a_name_is_taken_once_and_keeps_its_bytes(ground):
 
 
 @every
+def test_what_was_lost_or_damaged_is_restored_under_its_name(ground):
+    store = ground.store()
+    store.put_new("folder/x", b"damaged")
+    for name in ("folder/x", "folder/y"):
+        store.restore(name, b"right")
+        assert store.digest(name) == (5, sha256_hex(b"right"))
+        assert store.get(name, 5, sha256_hex(b"right")) == b"right"
+
+
+@every
 def test_one_of_eight_racing_threads_wins_every_name(ground):
     """Each through a client of its own, as processes would have."""
     wins: list[tuple[int, int]] = []

@@ -13,6 +13,8 @@ from ae_core.archive import format as f
 from ae_core.archive.digest import partition_digest
 from ae_core.archive.log import Archive
 from ae_core.archive.reader import Snapshot
+from ae_core.archive.state import State
+from ae_core.archive.verify import Decoded
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("word", pa.string())])
 BLOCK_ROWS = (16, 9)
@@ -37,7 +39,7 @@ def _payload(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def stage_shared(archive: Archive, state: log.State) -> stage.Proposal:
+def stage_shared(archive: Archive, state: State) -> stage.Proposal:
     """Model and table record."""
     model = stage.put_shared(archive, state, "model", MODEL)
     record = f.TableRecord(SCHEMA.serialize().to_pybytes(), {"version": 1})
@@ -106,9 +108,10 @@ def read_blocks(snapshot: Snapshot, pid: str) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(payload).read_all()
 
 
-def decode(snapshot: Snapshot, manifest: f.Manifest) -> str:
+def decode(snapshot: Snapshot, partitions: Sequence[str]) -> Iterator[Decoded]:
     """Callback of a deep verification."""
-    return partition_digest(SCHEMA, read_blocks(snapshot, manifest.partition))
+    for pid in partitions:
+        yield Decoded(pid, partition_digest(SCHEMA, read_blocks(snapshot, pid)))
 
 
 def files_of(root: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ae_core.archive.reader import open_snapshot
-from ae_core.archive.verify import verify
+from ae_core.archive.verify import Decoded, verify
 from ae_core.errors import Corrupt, LatentlakeError
 from tests.faults import archive_sample as sample
 
@@ -196,16 +196,16 @@ def test_links_and_pipes_in_the_place_of_files_are_refused(archive, tmp_path):
 
 
 def test_a_deep_check_finds_a_partition_that_decodes_to_other_data(archive):
-    report = verify(str(archive), decode=lambda snapshot, manifest: "0" * 64)
+    report = verify(str(archive), decode=lambda _, partitions: (Decoded(pid, "0" * 64) for pid in partitions))
     assert {finding.problem for finding in report.findings} == {"differs"}
     assert set(report.damaged_partitions) == set(sample.VERSIONS)
 
 
 def test_a_deep_check_reports_what_cannot_be_decoded(archive):
-    def broken(snapshot, manifest):
-        raise Corrupt("malformed payload")
+    def broken(snapshot, partitions):
+        yield from (Decoded(pid, None, "malformed payload") for pid in partitions)
 
-    report = verify(str(archive), decode=broken, partitions=["month=2"])
+    report = verify(str(archive), decode=broken, chosen={"month=2"}.__contains__)
     assert [(finding.problem, finding.partition) for finding in report.findings] == [("undecodable", "month=2")]
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from ae_core.archive import expire, gc, retire, stage
-from ae_core.archive.log import Archive, open_archive, read_state
+from ae_core.archive.log import Archive, open_archive, read_log, read_state
 from ae_core.archive.originals import Intent, Original
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.store import LocalStore
-from ae_core.archive.verify import verify
+from ae_core.archive.verify import Decoded, verify
 from ae_core.lake import file_version
 from ae_core.originals import LocalOriginals
 from tests.faults import archive_sample as sample
@@ -147,8 +147,11 @@ def check_whole(place: Place) -> None:
             assert list(sample.read_blocks(open_snapshot(str(place.archive)), pid)) == sample.blocks_of(pid, 0)
 
 
-def _decode(snapshot, manifest):
-    return manifest.digest if manifest.layer("residuals") is None else sample.decode(snapshot, manifest)
+def _decode(snapshot, partitions):
+    for pid in partitions:
+        manifest = snapshot.manifest(pid)
+        faded = manifest.layer("residuals") is None
+        yield from [Decoded(pid, manifest.digest)] if faded else sample.decode(snapshot, [pid])
 
 
 @pytest.mark.parametrize("work", [collect, drop, fade, expire_originals])
@@ -204,7 +207,7 @@ def test_a_file_that_changes_while_an_expiry_is_half_done_is_kept(template, tmp_
             expire_originals(place, lambda _: None)
             fates = {
                 path: fate
-                for logged in read_state(place.open()).commits
+                for logged in read_log(place.open())
                 for ended in logged.commit.expired
                 for path, fate in ended.fates
             }

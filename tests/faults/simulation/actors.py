@@ -12,11 +12,12 @@ import pyarrow as pa
 from ae_core.archive import expire, gc, retire, stage
 from ae_core.archive.commit import Committed, append
 from ae_core.archive.format import Manifest, SourceFile, TableRecord, table_bytes
-from ae_core.archive.log import Archive, State, open_archive, read_state
+from ae_core.archive.log import Archive, open_archive, read_state
 from ae_core.archive.names import partition_folder
 from ae_core.archive.originals import Intent, Original
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.errors import SnapshotExpired
 from tests.faults.simulation.world import SimLake, SimStore, Violation
 

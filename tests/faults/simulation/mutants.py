@@ -10,7 +10,8 @@ from unittest import mock
 
 from ae_core.archive import commit, gc
 from ae_core.archive.commit import Committed
-from ae_core.archive.log import State, read_state
+from ae_core.archive.log import read_state
+from ae_core.archive.state import State
 from ae_core.archive.store import NameTaken, OutcomeUnknown
 from tests.faults.simulation.run import Setup
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ae_core.archive import commit, fields, log
+from ae_core.archive import commit, fields
 from ae_core.archive.format import Marker, marker_bytes
 from ae_core.archive.level import Level
 from ae_core.archive.log import Archive, open_archive, read_state
 from ae_core.archive.names import commit_name
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import Proposal
+from ae_core.archive.state import State
 from ae_core.archive.store import Listed, LocalStore, NameTaken, OutcomeUnknown
 from ae_core.archive.verify import verify
 from ae_core.errors import (
@@ -96,7 +97,7 @@ def test_a_lost_race_takes_the_next_number_and_sees_the_other_commit(tmp_path):
     archive = flaky(tmp_path)
     seen = []
 
-    def build(state: log.State) -> Proposal:
+    def build(state: State) -> Proposal:
         seen.append(state.head)
         if len(seen) == 1:
             append(open_archive(archive.store.url), "rival")
@@ -110,7 +111,7 @@ def test_a_lost_race_takes_the_next_number_and_sees_the_other_commit(tmp_path):
 def test_races_lost_for_ever_are_given_up(tmp_path):
     archive = flaky(tmp_path)
 
-    def build(state: log.State) -> Proposal:
+    def build(state: State) -> Proposal:
         append(open_archive(archive.store.url), f"rival {state.head}")
         return EMPTY
 

@@ -6,7 +6,7 @@ import pytest
 
 from ae_core.archive import commit, expire, retire
 from ae_core.archive.format import Change, commit_bytes, read_commit
-from ae_core.archive.log import open_archive, read_state
+from ae_core.archive.log import open_archive, read_log, read_state
 from ae_core.archive.originals import Expired, Intent, Original, only_copy_dict, read_only_copy
 from ae_core.archive.stage import Proposal
 from ae_core.errors import CommitConflict, Corrupt, DataWouldBeLost
@@ -56,10 +56,10 @@ def test_a_commit_keeps_all_that_it_says_of_originals(archive):
     intend(archive)
     carry(archive, Fates("deleted", "changed"))
     drop(archive, accepted=True)
-    for logged in read_state(archive).commits[-3:]:
+    for logged in read_log(archive)[-3:]:
         again = read_commit(commit_bytes(logged.commit), "c")
         assert again == logged.commit
-    intended, ended, dropped = (logged.commit for logged in read_state(archive).commits[-3:])
+    intended, ended, dropped = (logged.commit for logged in read_log(archive)[-3:])
     assert intended.intents[0].files == FILES
     assert ended.expired == (Expired("month=1", 3, ((FILES[0].path, "deleted"), (FILES[1].path, "changed"))),)
     assert (dropped.reason, dropped.only_copy) == ("why", True)

@@ -27,11 +27,13 @@ COMMANDS = {
     "verify": results.VerifyResult,
     "audit": results.AuditResult,
     "log": results.Log,
-    "doctor": results.DoctorReport,
+    "copy": results.CopyResult,
+    "diff": results.Difference,
     "gc": retire_results.GcResult,
     "drop": retire_results.DropResult,
     "fade": retire_results.FadeResult,
     "expire": retire_results.ExpireResult,
+    "doctor": results.DoctorReport,
 }
 
 

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import ae_core
+from ae_core.archive.log import read_log
 from ae_core.archive.reader import open_snapshot
 from ae_core.errors import UsageError
 from ae_core.jobs.collect import collect
 from ae_core.jobs.drop import drop
 from ae_core.jobs.listing import archive_log
 from ae_core.pipeline import Codec
-from ae_core.records import read_report
 
 NUMBER = 987_654_321_123
 CANARY = "Canary Wharf-4711"
@@ -106,9 +106,9 @@ def test_without_sensitive_the_model_would_hold_it(root):
 def test_the_reason_stays_in_the_log(root):
     archive = str(root / "open")
     result = drop(archive, reason="asked for by its owner", where=["month=2"], dry_run=False)
-    commit = open_snapshot(archive).state.commits[result.commit].commit
+    commit = read_log(open_snapshot(archive).archive)[result.commit].commit
     assert (commit.note, commit.reason) == ("drop", "asked for by its owner")
-    assert read_report(open_snapshot(archive).archive, commit) is None
+    assert commit.report is None
     collect(archive, snapshots=1, days=0)
     assert archive_log(archive).commits[1].message == "drop: asked for by its owner"
     result = ae_core.compress(str(root / "lake"), archive, policy=str(root / "open.yaml"))
@@ -134,4 +134,4 @@ def test_with_the_lake_at_hand_missing_originals_make_an_only_copy(root):
     assert "not in the lake" in result.partitions[0].why
     done = drop(archive, reason="r", where=["month=1"], lake=str(lake), dry_run=False, only_copy_accepted=True)
     assert done.commit is not None
-    assert open_snapshot(archive).state.commits[done.commit].commit.only_copy
+    assert read_log(open_snapshot(archive).archive)[done.commit].commit.only_copy

@@ -234,7 +234,7 @@ def by_hand() -> Iterator[None]:
         stack.enter_context(patch.object(lake.read_blocks, "__defaults__", (BLOCK_ROWS,)))
         stack.enter_context(patch.object(fitting, "train_codec", train))
         stack.enter_context(patch.object(column_table, "pack_array", pack))
-        stack.enter_context(patch.object(commit, "prove_apart", prove))
+        stack.enter_context(patch.object(commit, "prove_batch", prove))
         for module in (encode, sampling):
             stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         yield

@@ -205,7 +205,7 @@ def open_snapshot(
 def _refuse_expired(archive: Archive, state: State) -> None:
     """Nothing, if no later commit gave up what a snapshot needs.
 
-    A log that is damaged behind it, or goes on in a newer format, does not matter: what is gone shows when it is read.
+    Whether the log behind it is damaged or takes a newer release to read does not matter.
     """
     with suppress(Corrupt, UnsupportedFormat):
         newest = read_state(archive, known=state)

@@ -20,6 +20,8 @@ from ae_core.columns.packing import (
 from ae_core.errors import Corrupt
 
 _JOINED, _FRONT = range(2)
+MAX_LETTERS = 1 << 31
+"""Of all words together: words that share their beginnings unfold, the last to the length of all."""
 
 
 def pack_words(words: pa.Array) -> bytes:
@@ -60,10 +62,13 @@ def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
         raise Corrupt("column plan: word lengths that do not add up: verify the archive")
     letters = unpack_bytes(tail[at:], size)
     words: list[bytes] = []
-    start, before = 0, b""
+    start, before, total = 0, b"", 0
     for length, keep in zip(lengths.tolist(), shared.tolist(), strict=True):
         before = before[:keep] + letters[start : start + length]
         start += length
+        total += len(before)
+        if total > MAX_LETTERS:
+            raise Corrupt(f"column plan: words of more than {MAX_LETTERS} bytes: verify the archive")
         words.append(before)
     return from_binary(pa.array(words, pa.large_binary()), kind)
 

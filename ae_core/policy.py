@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,7 +47,15 @@ _NANOSECONDS = {
     "d": 86400 * 10**9,
 }
 _FRACTION = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_LARGEST = Fraction(sys.float_info.max)
 _TIMED = re.compile(r"\s*([0-9.eE+-]+)\s*(ns|us|ms|s|min|h|d)\s*")
+
+
+def nearest_float(value: Fraction) -> float:
+    """The double next to a bound, for people and for sizes: the largest or the least one where it is out of reach."""
+    if value > _LARGEST:
+        return sys.float_info.max
+    return max(float(value), math.ulp(0.0)) if value else 0.0
 
 
 def family(kind: pa.DataType) -> Family:
@@ -117,8 +126,21 @@ def _write_limit(limit: Limit) -> object:
         return "exact"
     value = limit.value
     if limit.timed:
-        return {limit.kind: f"{float(value)!r}ns"}
-    return {limit.kind: int(value) if value.denominator == 1 else float(value)}
+        return {limit.kind: f"{_decimal_text(value)}ns"}
+    if value.denominator == 1:
+        return {limit.kind: int(value)}
+    try:
+        plain = float(value)
+    except OverflowError:
+        return {limit.kind: _decimal_text(value)}
+    return {limit.kind: plain if Fraction(repr(plain)) == value else _decimal_text(value)}
+
+
+def _decimal_text(value: Fraction) -> str:
+    """The decimal text of a bound, which was written as one: no rounding."""
+    with localcontext() as context:
+        context.prec = 1000
+        return str(Decimal(value.numerator) / Decimal(value.denominator))
 
 
 LimitField = Annotated[Limit, BeforeValidator(_limit), PlainSerializer(_write_limit)]
@@ -243,7 +265,7 @@ class Bound:
         if self.value is None:
             return "exact"
         sign = "±" if self.kind == "abs" else "±relative "
-        return f"{sign}{float(self.value):.6g}"
+        return f"{sign}{nearest_float(self.value):.6g}"
 
 
 @dataclass(frozen=True)

@@ -60,17 +60,25 @@ def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
         raise Corrupt("column plan: impossible word lengths: verify the archive")
     if int(lengths.sum()) != size:
         raise Corrupt("column plan: word lengths that do not add up: verify the archive")
+    _check_total(lengths.tolist(), shared.tolist())
     letters = unpack_bytes(tail[at:], size)
     words: list[bytes] = []
-    start, before, total = 0, b"", 0
+    start, before = 0, b""
     for length, keep in zip(lengths.tolist(), shared.tolist(), strict=True):
         before = before[:keep] + letters[start : start + length]
         start += length
-        total += len(before)
-        if total > MAX_LETTERS:
-            raise Corrupt(f"column plan: words of more than {MAX_LETTERS} bytes: verify the archive")
         words.append(before)
     return from_binary(pa.array(words, pa.large_binary()), kind)
+
+
+def _check_total(lengths: list[int], shared: list[int]) -> None:
+    """Refuse words that would unfold to too many letters, before any of them is made."""
+    total = before = 0
+    for length, keep in zip(lengths, shared, strict=True):
+        before = min(before, keep) + length
+        total += before
+        if total > MAX_LETTERS:
+            raise Corrupt(f"column plan: words of more than {MAX_LETTERS} bytes: verify the archive")
 
 
 def to_binary(array: pa.Array) -> pa.Array:

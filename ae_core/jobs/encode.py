@@ -171,7 +171,7 @@ class _Encoder:
 def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
     """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
     share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
-    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * columns)))
+    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * max(1, columns))))
 
 
 def _grouped(tables: Iterable[pa.Table], size: int) -> Iterator[tuple[pa.Table, ...]]:

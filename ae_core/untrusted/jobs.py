@@ -54,22 +54,25 @@ def show_partition(
     return _record(PartitionDetail, ask("show", url, arguments, caps, notice=notice))
 
 
-def archive_log(url: str, *, caps: Caps = DEFAULT, notice: Notice = _quiet) -> Log:
+def archive_log(url: str, *, snapshot: int | None = None, caps: Caps = DEFAULT, notice: Notice = _quiet) -> Log:
     """`ae_core.jobs.listing.archive_log` of an archive that is not trusted."""
-    return _record(Log, ask("log", url, {}, caps, notice=notice))
+    return _record(Log, ask("log", url, {"snapshot": snapshot}, caps, notice=notice))
 
 
 def verify(
     url: str,
     *,
     deep: bool = False,
+    where: Where = None,
+    sample: str | None = None,
+    snapshot: int | None = None,
     threads: int = 0,
     progress: Progress = silent,
     caps: Caps = DEFAULT,
     notice: Notice = _quiet,
 ) -> VerifyResult:
-    """`ae_core.jobs.verify.verify` of an archive that is not trusted."""
-    arguments = {"deep": deep, "threads": threads}
+    """`ae_core.jobs.verify.verify` of an archive that is not trusted; nothing in it is mended."""
+    arguments = {"deep": deep, "where": _plain(where), "sample": sample, "snapshot": snapshot, "threads": threads}
     return _record(VerifyResult, ask("verify", url, arguments, caps, progress=progress, notice=notice))
 
 
@@ -135,6 +138,7 @@ def decode(
         "rows": sum(partition.rows for partition in partitions),
         "partitions": [],
         "left_out": found["left_out"],
+        "lost": [],
         "seconds": time.perf_counter() - start,
     }
     result = _record(DecodeResult, record)

@@ -22,6 +22,7 @@ from ae_core.untrusted.proxy import StoreProxy, pack, pack_error
 
 _MAX_REQUEST = 1 << 20
 _NEWS_SECONDS = 0.2
+_OUT_OF_MEMORY = pack(["LimitReached", "out of memory: raise the cap with --cap memory=..."])
 _MODULES = dict.fromkeys(("log", "ls", "show"), "listing")
 
 
@@ -57,9 +58,10 @@ def _answer() -> int:
         return 1
     except LatentlakeError as error:
         channel.send(FAILED, pack_error(error))
-    except MemoryError:
-        channel.send(FAILED, pack(["LimitReached", "out of memory: raise the cap with --cap memory=..."]))
     except Exception as error:
+        if isinstance(error, MemoryError) or "start new thread" in str(error):  # a thread has its stack
+            channel.send(FAILED, _OUT_OF_MEMORY)
+            return 0
         channel.send(FAILED, pack(["Corrupt", f"cannot be read ({type(error).__name__}: {error})"[:4000]]))
     return 0
 
@@ -130,7 +132,7 @@ def _verify(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -
     from ae_core.jobs.verify import verify
 
     if arguments["deep"]:
-        _check_rows(store, caps)
+        _check_rows(store, caps, arguments["where"], arguments["snapshot"])
     return _plain(verify(store.url, store=store, progress=_told(channel), **arguments))
 
 

@@ -140,6 +140,8 @@ def decode(
     Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
     """
     caps = _caps(cap, untrusted=untrusted)
+    if caps and salvage:
+        raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
     with progress_bar() as progress:
         chosen: dict[str, Any] = {
             "where": where,
@@ -201,27 +203,25 @@ def verify(
     Example: latentlake verify flights.archive --deep --where month=3
     """
     caps = _caps(cap, untrusted=untrusted)
+    if caps and (mend or repair_from):
+        raise UsageError("--untrusted goes with neither --mend nor --repair-from: it writes nothing into an archive")
     with progress_bar() as progress:
+        chosen: dict[str, Any] = {
+            "deep": deep,
+            "where": where,
+            "sample": sample,
+            "snapshot": snapshot,
+            "threads": threads,
+            "progress": progress,
+        }
         if caps:
             from ae_core.untrusted import jobs
 
-            if where or sample or mend or repair_from or snapshot is not None:
-                raise UsageError("--untrusted checks the whole archive and changes nothing: only --deep goes with it")
-            result = jobs.verify(archive, deep=deep, threads=threads, progress=progress, caps=caps, notice=note)
+            result = jobs.verify(archive, caps=caps, notice=note, **chosen)
         else:
             from ae_core.jobs.verify import verify as verify_archive
 
-            result = verify_archive(
-                archive,
-                deep=deep,
-                where=where,
-                sample=sample,
-                snapshot=snapshot,
-                mend=mend,
-                repair_from=repair_from,
-                threads=threads,
-                progress=progress,
-            )
+            result = verify_archive(archive, mend=mend, repair_from=repair_from, **chosen)
     if json:
         print_json(result)
     else:
@@ -350,9 +350,7 @@ def log(
     if caps:
         from ae_core.untrusted import jobs
 
-        if snapshot is not None:
-            raise UsageError("--untrusted lists the whole log: leave out --snapshot")
-        history = jobs.archive_log(archive, caps=caps, notice=note)
+        history = jobs.archive_log(archive, snapshot=snapshot, caps=caps, notice=note)
     else:
         from ae_core.jobs.listing import archive_log
 

@@ -77,7 +77,7 @@ def test_f16_a_model_of_the_same_shape_is_told_by_the_digest():
 @pytest.mark.ci
 def test_f16_every_cpu_and_number_of_threads_decodes_to_the_same_digests(cpu, tmp_path):
     """No float decides anything while decoding: other vector units and BLAS kernels change no bit."""
-    roots = [ROOT / "tests/golden/format-0", *(ROOT / "tests/golden/format-0" / name for name in ("mixing", "wide"))]
+    roots = [ROOT / "tests/golden/format-0" / name for name in NAMES]
     for threads in (1, 3):
         environment = {**os.environ, **CPUS[cpu], "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": str(threads)}
         call = [sys.executable, "-c", DIGESTS, str(threads), *(str(root / "archive") for root in roots)]

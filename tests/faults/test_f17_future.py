@@ -44,8 +44,8 @@ def manifest(**change: Any) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("file", [marker, commit, manifest])
 def test_f17_a_newer_format_is_refused_with_the_format_that_is_needed(file):
-    with pytest.raises(UnsupportedFormat, match=f"install a latentlake that reads format {NEXT}") as refused:
-        read(file(format=NEXT))
+    with pytest.raises(UnsupportedFormat, match=f"format {NEXT}, .*: install latentlake 9.1 or newer") as refused:
+        read(file(format=NEXT, reader="9.1"))
     assert refused.value.exit_code == 2
 
 

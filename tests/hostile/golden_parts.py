@@ -22,8 +22,7 @@ from ae_core.pipeline import Codec
 from tests.hostile.memory_store import MemoryStore
 
 HOME = Path(__file__).parent.parent / "golden" / "format-0"
-NAMES = ("network", "mixing", "wide")
-_ROOTS = {"network": HOME / "archive", "mixing": HOME / "mixing" / "archive", "wide": HOME / "wide" / "archive"}
+NAMES = ("network", "mixing", "wide", "forms")
 
 
 def load_objects(root: Path) -> dict[str, bytes]:
@@ -51,7 +50,7 @@ class Golden:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.objects = load_objects(_ROOTS[name])
+        self.objects = load_objects(HOME / name / "archive")
         self.snapshot = open_snapshot("memory", store=MemoryStore(self.objects))
         self.archive = Archive(self.snapshot)
         manifest = self.snapshot.manifest(self.snapshot.partitions[0])

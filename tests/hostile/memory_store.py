@@ -44,7 +44,7 @@ class MemoryStore:
     def create(self, name: str, data: bytes) -> None:
         raise NotImplementedError
 
-    put_new = create
+    put_new = restore = create
 
     def delete(self, name: str) -> None:
         raise NotImplementedError

@@ -97,7 +97,12 @@ def test_the_store_answers_as_itself_and_writes_nothing(tmp_path):
     for name in ("../a/latentlake.json", "/etc/hostname"):
         with pytest.raises(Corrupt):
             store.read(name, 100)
-    writes = (lambda: store.create("x", b""), lambda: store.put_new("x", b""), lambda: store.delete("x"))
+    writes = (
+        lambda: store.create("x", b""),
+        lambda: store.put_new("x", b""),
+        lambda: store.delete("x"),
+        lambda: store.restore("x", b""),
+    )
     for refused in (*writes, store.probe, store.clock):
         with pytest.raises(StoreUnsafe):
             refused()

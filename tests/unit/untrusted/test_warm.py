@@ -16,10 +16,10 @@ import ae_core
 def compiled():
     return {d.py_func.__qualname__: len(d.overloads) for d in gc.get_objects() if isinstance(d, Dispatcher)}
 before = compiled()
-for name in ("", "mixing/", "wide/"):
-    for partition in ae_core.open_archive(f"tests/golden/format-0/{name}archive").partitions():
+for name in ("network", "mixing", "wide", "forms"):
+    for partition in ae_core.open_archive(f"tests/golden/format-0/{name}/archive").partitions():
         list(partition.blocks(threads=1))
-        if name != "mixing/":
+        if name != "mixing":
             list(partition.blocks(threads=1, layer="preview"))
 after = compiled()
 print({name: (before.get(name, 0), count) for name, count in after.items() if count != before.get(name, 0)})

@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-speed bench-access clean
+.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench-scale: $(INSTALLED) ## bytes, time and memory as rows and columns grow (lo
 
 bench-previews: $(INSTALLED) ## previews against PCA at the same bytes
 	@$(BIN)/python -m tests.benchmarks.previews $(BENCH_ARGS)
+
+bench-uses: $(INSTALLED) ## features, anomalies, made-up rows, noise reduction against their peers (after make demo; pip install scikit-learn pyod tqdm)
+	@$(BIN)/python -m tests.benchmarks.uses $(BENCH_ARGS)
 
 bench-speed: $(INSTALLED) ## decoding ten years of flights, the kernels alone, encoding against Parquet zstd-19
 	@$(BIN)/python -m tests.benchmarks.speed $(BENCH_ARGS)

@@ -31,6 +31,10 @@ class BoundViolated(LatentlakeError):
     """A rebuilt cell differs from its original by more than its column allows."""
 
 
+class CheckFailed(LatentlakeError):
+    """A query of the policy's checks answers too differently on rebuilt data; the partition was not committed."""
+
+
 # --- 2: the caller has to change something ------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ Imports torch; nothing that reads an archive imports this file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -16,14 +16,17 @@ from ae_core import mixing, pipeline
 from ae_core.coder import blocks
 from ae_core.coder.weights import pack_tensors
 from ae_core.columns import ColumnPlan, EncodedColumns, TablePlan, build_plan, encode_columns
+from ae_core.errors import NoLatents
 from ae_core.kernels.bounds import check_bounds
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
-from ae_core.model.fit import FitReport, SymbolTable, fit_network
+from ae_core.kernels.preview import preview_codes
+from ae_core.model.fit import DIMENSIONS, DimensionPoint, FitReport, SymbolTable, fit_network, try_dimension
 from ae_core.model.train import Progress
 from ae_core.pipeline import Codec, group_symbols, network_arrays, position_bits, stream_bytes, symbol_columns
 from ae_core.policy import ResolvedPolicy
+from ae_core.uses.previews import PreviewError, preview_error
 
 Latents = Literal["auto", "always"]
 LEAST_ROWS = 2_000  # below this no model pays for itself: not worth training one to find out
@@ -136,6 +139,47 @@ def train_codec(
         return _without_network(_alone(plain_plan, reason), full, mixed, replace(report, reason=reason))
     report = report if mixed is None else replace(report, mixing_bytes=mixed.bytes)
     return Codec(plan, network, None, None if wide is None else _numbered(wide, full, plan)), report
+
+
+@dataclass(frozen=True)
+class DimensionTrial:
+    """What a network of `dims` latents, `live` of which say something, makes of the sample; bytes are of its rows."""
+
+    point: DimensionPoint
+    live: int
+    error: PreviewError
+    latent_bytes: int
+    other_bytes: int
+    model_bytes: int
+
+
+def try_dimensions(
+    schema: pa.Schema, sample: Sequence[pa.Table], policy: ResolvedPolicy, *, rows_served: int, seed: int = 0
+) -> Iterator[DimensionTrial]:
+    """A trial of every latent dimension that a training would scout, each from short trainings, one after the other.
+
+    Raises
+    ------
+    NoLatents
+        When the table has nothing that a model could learn.
+    """
+    plan = _settled(build_plan(schema, sample, policy), None)
+    rows = sum(table.num_rows for table in sample)
+    if (reason := _hopeless(plan, rows, "always")) is not None:
+        raise NoLatents(f"there is no latent dimension to choose: {reason}")
+    encoded = [encode_columns(plan, table) for table in sample]
+    plain = sum(_column_bytes(plan, sample, None).values())
+    table = _symbol_table(plan, encoded, max(rows, rows_served), 8 * plain / max(rows, 1))
+    told = [place for place, known in enumerate(table.known) if not known]
+    heads = [table.heads[place] for place in told]
+    for dims in DIMENSIONS:
+        network, point = try_dimension(table, dims, seed=seed)
+        shown = preview_codes(network.preview, encode_latents(network.encoder, table.symbols))
+        spent = _column_bytes(plan, sample, network)
+        latents = spent.pop("")
+        error = preview_error(heads, table.codes[:, told], shown[:, told], latents)
+        model = len(pack_tensors(network_arrays(network)))
+        yield DimensionTrial(point, network.latent_dims, error, latents, sum(spent.values()), model)
 
 
 @dataclass(frozen=True)

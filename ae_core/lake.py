@@ -96,7 +96,13 @@ def list_partitions(url: str, where: Where = None) -> list[LakePartition]:
     if not chosen:
         asked = ", ".join(map(str, conditions))
         raise LakeError(f"{url}: none of the {len(partitions)} partitions has {asked}; there are {_some(partitions)}")
-    return sorted(chosen, key=lambda partition: _natural(partition.id))
+    return sorted(chosen, key=lambda partition: natural_order(partition.id))
+
+
+def has_files(url: str) -> bool:
+    """Whether there is a lake with a file of data in it; LakeError where it cannot be listed."""
+    fs, root = _open_lake(url)
+    return bool(fs.exists(root)) and bool(_list_files(fs, root, url))
 
 
 def refresh(partition: LakePartition) -> LakePartition:
@@ -186,11 +192,12 @@ def _group(url: str, files: Mapping[str, dict[str, Any]]) -> list[LakePartition]
 
 
 def _some(partitions: Sequence[LakePartition]) -> str:
-    ids = sorted((partition.id for partition in partitions), key=_natural)
+    ids = sorted((partition.id for partition in partitions), key=natural_order)
     return ", ".join(ids) if len(ids) <= 4 else f"{ids[0]}, {ids[1]}, … {ids[-1]}"
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which month=2 comes before month=10."""
     parts = re.split(r"(\d+)", text)
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
@@ -242,6 +249,12 @@ def file_sha256(partition: LakePartition, file: SourceFile) -> str:
         while chunk := handle.read(_READ_BUFFER):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def file_paths(partition: LakePartition) -> tuple[Any, list[str]]:
+    """What reads a partition's store, and its files' paths there in their order."""
+    fs, root = _open_lake(partition.lake)
+    return fs, [_file_path(fs, root, partition, file) for file in partition.files]
 
 
 def footers(partition: LakePartition) -> tuple[pq.FileMetaData, ...]:

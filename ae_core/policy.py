@@ -21,8 +21,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
     model_serializer,
 )
@@ -131,6 +133,31 @@ class ColumnRule(BaseModel):
     sensitive: bool = False
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How much an answer may change: `value` in its own units (abs) or relative to the original answer (rel)."""
+
+    kind: Literal["exact", "abs", "rel"]
+    value: Fraction | None = None
+
+
+def _tolerance(raw: object) -> Tolerance:
+    if isinstance(raw, Tolerance):
+        return raw
+    if raw == "exact":
+        return Tolerance("exact")
+    if isinstance(raw, Mapping) and len(raw) == 1 and (found := next(iter(raw))) in ("abs", "rel"):
+        return Tolerance(found, _number(raw[found], found))
+    raise ValueError(f"a tolerance is exact, {{abs: e}} or {{rel: r}}, found {raw!r}")
+
+
+def _write_tolerance(tolerance: Tolerance) -> object:
+    value = tolerance.value
+    if value is None:
+        return "exact"
+    return {tolerance.kind: int(value) if value.denominator == 1 else float(value)}
+
+
 def _rule(raw: object) -> object:
     return raw if isinstance(raw, ColumnRule) or (isinstance(raw, Mapping) and "bound" in raw) else {"bound": raw}
 
@@ -138,6 +165,24 @@ def _rule(raw: object) -> object:
 def _write_rule(rule: ColumnRule) -> object:
     bound = _write_limit(rule.bound)
     return {"bound": bound, "sensitive": True} if rule.sensitive else bound
+
+
+class Check(BaseModel):
+    """A query that has to answer nearly the same on rebuilt data: SELECT over the partition, which it calls t.
+
+    `tolerance` is exact, {abs: e}, or {rel: r} relative to the original answer; it holds for every number in it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    sql: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+    tolerance: Annotated[Tolerance, BeforeValidator(_tolerance), PlainSerializer(_write_tolerance)]
+    name: str = Field(default="", max_length=200)
+
+    @property
+    def title(self) -> str:
+        """Its name, or the query itself."""
+        return self.name or " ".join(self.sql.split())
 
 
 class Policy(BaseModel):
@@ -150,24 +195,31 @@ class Policy(BaseModel):
     latents: Literal["auto", "always"] = "auto"
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
+    checks: Annotated[tuple[Check, ...], Field(max_length=100)] = ()
     retire: Retire = Retire()
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What says nothing about retirement takes no bytes for it."""
+        """What says nothing about checks or retirement takes no bytes for it."""
         record: dict[str, Any] = write(self)
         if self.retire == Retire():
             record.pop("retire", None)
+        if not self.checks:
+            record.pop("checks", None)
         return record
 
     @property
     def coding(self) -> Policy:
         """What the policy says of the values alone: two that agree in it share models and bounds."""
-        return self.model_copy(update={"retire": Retire()})
+        return self.model_copy(update={"retire": Retire(), "checks": ()})
 
     def to_yaml(self) -> str:
         """The policy as a YAML document that `load_policy` reads back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def without_checks(self) -> Policy:
+        """What the policy lets columns lose: checks judge what was coded and change nothing about it."""
+        return self.model_copy(update={"checks": ()})
 
 
 @dataclass(frozen=True)

@@ -281,3 +281,36 @@ def symbol_bits(group: FrozenGroup, symbols: np.ndarray) -> np.ndarray:
     network = np.isin(group.coded_positions, _network_positions(group))
     bits[:, network] = 16 - np.log2(frequencies)
     return bits
+
+
+def draw_block(group: FrozenGroup, symbols: np.ndarray, random: np.random.Generator) -> None:
+    """Fills the coded positions of `symbols` with a draw from the model: what decoding endless random words gives.
+
+    A decoder picks every symbol by the low bits of its state, which are random where its words are; so each comes as
+    often as its integer frequency says. Equal for equal states of `random` on every machine.
+
+    Parameters
+    ----------
+    group
+        A frozen group whose bounds were checked.
+    symbols
+        uint16 (rows, positions), C-contiguous, given positions filled.
+    random
+        Source of the words; it moves on.
+
+    Raises
+    ------
+        Corrupt: when a given symbol is outside its alphabet.
+
+    """
+    _check_symbols(group, symbols, coded=False)
+    for p, size in enumerate(group.alphabets):
+        if group.coded[p] and size == 1:
+            symbols[:, p] = 0
+    packed, rows = pack(group), np.array([len(symbols)], np.int64)
+    # a symbol takes 16 bits at most and a word brings 32
+    words = random.integers(0, 1 << 32, len(symbols) * len(_network_positions(group)) // 2 + 2, np.uint32)
+    states = random.integers(rans.START, 1 << 63, 1, np.uint64)
+    ends = np.array([0, len(words)], np.int64)
+    work, outcomes = make_work(packed, rows), np.zeros(1, np.int64)
+    _decode(packed, work, symbols.reshape(-1), first_rows((len(symbols),)), states, words, ends[:1], ends[1:], outcomes)

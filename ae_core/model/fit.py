@@ -69,6 +69,7 @@ SCOUT = Effort(10, 100, 400, 20e-3)
 AUTOENCODER = Effort(40, 600, 1500, 20e-3, batch=1024)
 PRIOR = Effort(10, 200, 1200, 16e-3)
 CONTEXT = Effort(12, 400, 12_000, 16e-3)
+TRIAL = Effort(4, 200, 800, 16e-3)
 
 
 @dataclass(frozen=True)
@@ -143,32 +144,59 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
         rate_weight = price(table, training, next(point for point in points if point.dims == dims), seed=seed)
         config = _autoencoder_config(table, dims)
         trained = best_autoencoder(config, training, pool, rate_weight=rate_weight, seed=seed, progress=progress)
-        encoder, live = _live_encoder(trained, config, table)
-        z = encode_latents(encoder, table.symbols)
-        size = size_for(table)
-        jobs = [(z, encoder.levels, (True,) * len(live), PRIOR_SIZE, PRIOR, "prior")]
-        positions = split_groups(table.coded, table.context)
-        for number, group in enumerate(positions):
-            symbols = np.concatenate([z, table.symbols[:, group]], 1)
-            alphabets = encoder.levels + tuple(table.alphabets[p] for p in group)
-            coded = (False,) * len(live) + tuple(table.coded[p] for p in group)
-            jobs.append((symbols, alphabets, coded, size, CONTEXT, f"context {number + 1}"))
-
-        fit = partial(_fit_group, training=training, table=table, seed=seed, progress=progress)
-        (prior, prior_curve), *groups = [done.result() for done in [pool.submit(fit, *job) for job in jobs]]
+        network, curves = _around(trained, config, table, training, pool, (PRIOR, CONTEXT), seed, progress)
+    size = size_for(table)
     report = FitReport(
         seconds=time.perf_counter() - start,
         rows=rows,
-        dims=len(live),
+        dims=network.latent_dims,
         rate_weight=rate_weight,
         dimension_curve=points,
-        curve=(*trained.curve, *prior_curve, *(point for _, curve in groups for point in curve)),
+        curve=(*trained.curve, *curves),
         state=size.state,
         hidden=size.hidden,
         steps=CONTEXT.schedule(rows).steps,
     )
+    return network, report
+
+
+def try_dimension(table: SymbolTable, dims: int, *, seed: int) -> tuple[Network, DimensionPoint]:
+    """A network with `dims` latents, from short trainings: what scouting makes of it, and what it makes of rows."""
+    training, config = _training_table(table), _autoencoder_config(table, dims)
+    with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
+        schedule = SCOUT.schedule(len(table.symbols))
+        trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed)
+        network, _ = _around(trained, config, table, training, pool, (TRIAL, TRIAL), seed, None)
+    return network, DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
+
+
+def _around(
+    trained: TrainedAutoencoder,
+    config: AutoencoderConfig,
+    table: SymbolTable,
+    training: TrainingTable,
+    pool: ThreadPoolExecutor,
+    efforts: tuple[Effort, Effort],
+    seed: int,
+    progress: Progress | None,
+) -> tuple[Network, tuple[CurvePoint, ...]]:
+    """The whole network around a trained autoencoder: prior and context groups, trained on its frozen latents."""
+    encoder, live = _live_encoder(trained, config, table)
+    z = encode_latents(encoder, table.symbols)
+    size = size_for(table)
+    jobs = [(z, encoder.levels, (True,) * len(live), PRIOR_SIZE, efforts[0], "prior")]
+    positions = split_groups(table.coded, table.context)
+    for number, group in enumerate(positions):
+        symbols = np.concatenate([z, table.symbols[:, group]], 1)
+        alphabets = encoder.levels + tuple(table.alphabets[p] for p in group)
+        coded = (False,) * len(live) + tuple(table.coded[p] for p in group)
+        jobs.append((symbols, alphabets, coded, size, efforts[1], f"context {number + 1}"))
+
+    fit = partial(_fit_group, training=training, table=table, seed=seed, progress=progress)
+    (prior, prior_curve), *groups = [done.result() for done in [pool.submit(fit, *job) for job in jobs]]
     contexts = tuple(ContextGroup(group, frozen) for group, (frozen, _) in zip(positions, groups, strict=True))
-    return Network(encoder, freeze_preview(trained.preview, table.heads, live), prior, contexts), report
+    network = Network(encoder, freeze_preview(trained.preview, table.heads, live), prior, contexts)
+    return network, (*prior_curve, *(point for _, curve in groups for point in curve))
 
 
 @contextmanager

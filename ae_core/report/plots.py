@@ -18,13 +18,14 @@ from ae_core.report.inputs import CurvePoint, DimensionPoint
 from ae_core.report.records import ColumnDetail, PairedHistogram
 
 # drawn in stand-ins, which become the page's variables in the SVG
-_INK, _MUTED, _GRID, _FIRST, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_INK, _MUTED, _GRID, _FIRST, _SECOND, _THIRD = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 _THEME = {
     _INK: "currentColor",
     _MUTED: "var(--muted)",
     _GRID: "var(--line)",
     _FIRST: "var(--first)",
     _SECOND: "var(--second)",
+    _THIRD: "var(--third)",
 }
 _STYLE = {
     "svg.fonttype": "none",
@@ -147,6 +148,25 @@ def dimension_curve(points: Sequence[DimensionPoint], chosen: int | None, label:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.grid(axis="y")
+        return _svg(figure, label)
+
+
+def stacked_bytes(parts: Sequence[tuple[str, int, int, int]], label: str) -> str:
+    """One bar of three parts for each name: latents at the bottom, residuals, model."""
+    with rc_context(_STYLE):
+        figure, axes = _figure(3.6, 2.1)
+        below = np.zeros(len(parts))
+        for place, (name, color) in enumerate((("latents", _SECOND), ("residuals", _FIRST), ("model", _THIRD)), 1):
+            sizes = np.array([part[place] for part in parts], np.float64)
+            axes.bar(range(len(parts)), sizes, bottom=below, width=0.7, color=color, label=name)
+            below += sizes
+        axes.set_xticks(range(len(parts)), [part[0] for part in parts])
+        axes.set_xlabel("latent dimensions")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1e3:,.0f} kB"))
+        axes.set_ylim(0, float(below.max()) * 1.25)
+        axes.legend(frameon=False, ncols=3, loc="upper center", labelcolor=_MUTED)
         axes.grid(axis="y")
         return _svg(figure, label)
 

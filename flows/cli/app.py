@@ -16,7 +16,9 @@ from flows.cli import (
     doctor_command,
     read_commands,
     retire_commands,
+    team_commands,
     upgrade_command,
+    use_commands,
     write_commands,
 )
 from flows.cli.console import fail, say
@@ -26,7 +28,6 @@ INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts 
 app = typer.Typer(
     name="latentlake",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Learned archives of cold Parquet partitions: an autoencoder's latents plus the corrections that keep
@@ -69,6 +70,14 @@ app.command("fade")(retire_commands.fade)
 app.command("expire")(retire_commands.expire)
 app.command("doctor")(doctor_command.doctor)
 app.command("upgrade")(upgrade_command.upgrade)
+app.command("status")(team_commands.status)
+app.command("deploy")(team_commands.deploy)
+app.command("features")(use_commands.features)
+app.command("encode")(use_commands.encode)
+app.command("dimensions")(use_commands.dimensions)
+app.command("anomalies")(use_commands.anomalies)
+app.command("sample")(use_commands.sample)
+app.command("denoise")(use_commands.denoise)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -115,6 +124,7 @@ def _explain(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of the installed command."""
-    if sys.argv[1:2] and any(hasattr(module, sys.argv[1]) for module in (read_commands, care_commands)):
+    asked = sys.argv[1] if sys.argv[1:2] else ""
+    if asked in use_commands.LEAN or any(hasattr(module, asked) for module in (read_commands, care_commands) if asked):
         leave_out_unused(sys.argv[2:])
     sys.exit(run())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ae_core.errors import UsageError
 from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
 
@@ -153,6 +154,8 @@ def decode(
             "threads": threads,
             "progress": progress,
         }
+        if caps and salvage:
+            raise UsageError("--untrusted does not go with --salvage: copy what is sound, then look at it")
         if caps:
             from ae_core.untrusted import jobs
 
@@ -266,10 +269,22 @@ def audit(
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="DIR", help="Write page, figures and head digest for an auditor to keep."),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", metavar="SQL", help="How much this SELECT over the table t changes; needs DuckDB."),
+    ] = None,
     expect_head: Annotated[
         str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
     ] = None,
     where: options.Where = None,
+    sample: Annotated[
+        float,
+        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
+    ] = 1.0,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
@@ -279,13 +294,26 @@ def audit(
     """Prove what was lost: decode, compare with the recorded digests, and list the errors of every column.
 
     Example: latentlake audit flights.archive --lake flights --html audit.html
+    Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
-    from ae_core.errors import UsageError
+    caps = _caps(cap, untrusted=untrusted)
+    if caps and (lake or html or query or export or sample != 1.0):
+        raise UsageError(
+            "--untrusted audits every partition and opens and writes no other file: "
+            "leave out --lake, --html, --query, --export and --sample"
+        )
+    if query is not None:
+        from ae_core.jobs.query import audit_query
+        from flows.cli.certificates import print_query
+
+        if html is not None or export is not None:
+            raise UsageError("--query answers one query: leave out --html and --export")
+        answer = audit_query(
+            archive, query, lake=lake, expect_head=expect_head, where=where, snapshot=snapshot, threads=threads
+        )
+        return print_json(answer) if json else print_query(answer)
     from flows.cli.certificates import print_audit
 
-    caps = _caps(cap, untrusted=untrusted)
-    if caps and (lake or html):
-        raise UsageError("--untrusted goes with neither --lake nor --html: its process opens and writes no file")
     with progress_bar() as progress:
         chosen: dict[str, Any] = {
             "expect_head": expect_head,
@@ -299,15 +327,16 @@ def audit(
 
             result = jobs.audit(archive, caps=caps, notice=note, **chosen)
         else:
-            from ae_core.jobs.audit import audit as audit_archive
+            from ae_core.jobs.export import audit as audit_archive
 
-            result = audit_archive(archive, lake=lake, html=html, **chosen)
+            result = audit_archive(archive, lake=lake, html=html, export=export, sample=sample, **chosen)
     if json:
         print_json(result)
     else:
         print_audit(result)
     if not result.ok:
         raise typer.Exit(1)
+    return None
 
 
 def log(
@@ -351,7 +380,6 @@ def log(
 
 def _caps(texts: list[str] | None, *, untrusted: bool) -> Caps | None:
     """The caps of an archive that is not trusted; None where it is."""
-    from ae_core.errors import UsageError
     from ae_core.untrusted.caps import Caps
 
     if texts and not untrusted:

@@ -31,6 +31,7 @@ from ae_core.columns.packing import pack_bytes, write_varint
 from ae_core.jobs import commit, encode, sampling, verify_worker
 from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
+from ae_core.lake import LakePartition
 from ae_core.mixing.plan import ColumnModel, MixingPlan, Tap
 from ae_core.pipeline import Codec, symbol_columns
 from ae_core.policy import ResolvedPolicy
@@ -219,12 +220,9 @@ def pack(array: pa.Array) -> bytes:
     return plain.pack_array(array)
 
 
-def prove(prepared: Any, batch: Any, *, threads: int = 0) -> Any:
+def prove(archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int = 0) -> Any:
     """The verification in this process, which knows the short blocks."""
-    request = verify_worker.VerifyRequest(
-        prepared.archive, commit._proposal(batch).to_json(), tuple(staged.source for staged in batch), threads
-    )
-    return verify_worker.prove(request)
+    return verify_worker.prove(verify_worker.VerifyRequest(archive, proposal, tuple(sources), threads))
 
 
 @contextmanager
@@ -234,7 +232,7 @@ def by_hand() -> Iterator[None]:
         stack.enter_context(patch.object(lake.read_blocks, "__defaults__", (BLOCK_ROWS,)))
         stack.enter_context(patch.object(fitting, "train_codec", train))
         stack.enter_context(patch.object(column_table, "pack_array", pack))
-        stack.enter_context(patch.object(commit, "prove_apart", prove))
+        stack.enter_context(patch.object(commit, "prove_batch", prove))
         for module in (encode, sampling):
             stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         yield

@@ -346,7 +346,9 @@ def make_array(kind: pa.DataType, found: list[Any]) -> pa.Array:
         return from_storage(kind, found)
     if types.is_dictionary(kind):
         encoded = make_array(kind.value_type, found).dictionary_encode()
-        indices = encoded.indices.cast(kind.index_type)
+        room = 2 ** (kind.index_type.bit_width - 1)
+        places = [None if place is None else place % room for place in encoded.indices.to_pylist()]
+        indices = pa.array(places, kind.index_type)
         return pa.DictionaryArray.from_arrays(indices, encoded.dictionary, ordered=kind.ordered)
     if types.is_run_end_encoded(kind):
         if not found:

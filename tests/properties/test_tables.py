@@ -32,7 +32,7 @@ def test_thousands_of_tables_keep_their_policy(recipe: Recipe) -> None:
 
 @pytest.mark.full
 @settings(max_examples=40)
-@given(recipes(400))
+@given(recipe=recipes(400))
 def test_any_lake_keeps_its_policy(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Through Parquet files, partitions, row groups, the archive and the fresh process that proves it."""
     run_lake(recipe, tmp_path_factory.mktemp("lake"))

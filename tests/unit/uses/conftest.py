@@ -34,4 +34,6 @@ def codec(golden: Path):
 @pytest.fixture(scope="session")
 def month(golden: Path):
     """The rows of its first partition."""
-    return ae_core.open_archive(str(golden)).scan(where={"month": 1}).to_table().combine_chunks()
+    return (
+        ae_core.open_archive(str(golden)).scan(where={"month": 1}).to_table().drop_columns(["month"]).combine_chunks()
+    )

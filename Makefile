@@ -8,13 +8,15 @@ TORCH_INDEX ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MINUTES ?= 30
+REPLAY ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access clean
+.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access fuzz clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -70,6 +72,9 @@ bench-speed: $(INSTALLED) ## decoding ten years of flights, the kernels alone, e
 bench-access: $(INSTALLED) ## time and bytes read for a part of an archive
 	@$(BIN)/python -m tests.benchmarks.access $(BENCH_ARGS)
 
+fuzz: $(INSTALLED) ## random tables for MINUTES=30; a failing one is shrunk, saved and replayed with REPLAY=FILE
+	@$(BIN)/python -m tests.properties.fuzz --minutes $(MINUTES) $(if $(REPLAY),--replay $(REPLAY))
+
 clean: ## what was built, downloaded and cached, but .venv
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
 	find ae_core flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """latentlake's library: learned archives of data-lake partitions.
 
-`open_archive` reads one, `plan`, `compress`, `decode` and `verify` do what the commands of the same names do, without
-Prefect. Nothing heavy is imported before it is asked for.
+`open_archive` reads one, `open_lake` reads a lake and its archive as one table; `plan`, `compress`, `decode` and
+`verify` do what the commands of the same names do, without Prefect. Nothing heavy is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ae_core.jobs.profile import profile_lake as plan
     from ae_core.jobs.sample import sample
     from ae_core.jobs.verify import verify
+    from ae_core.lakeview import open_lake
 
 __all__ = [
     "anomalies",
@@ -30,6 +31,7 @@ __all__ = [
     "encode",
     "features",
     "open_archive",
+    "open_lake",
     "plan",
     "sample",
     "surprise_share",
@@ -45,6 +47,7 @@ _HOMES = {
     "encode": ("ae_core.jobs.features", "encode"),
     "features": ("ae_core.jobs.features", "features"),
     "open_archive": ("ae_core.dataset", "open_archive"),
+    "open_lake": ("ae_core.lakeview", "open_lake"),
     "plan": ("ae_core.jobs.profile", "profile_lake"),
     "sample": ("ae_core.jobs.sample", "sample"),
     "surprise_share": ("ae_core.jobs.anomalies", "surprise_share"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ae_core.archive.format import Manifest
@@ -11,8 +12,12 @@ from ae_core.pipeline import Codec
 from ae_core.records import TableInfo, layer_sizes, source_bytes
 from ae_core.report import stored
 from ae_core.report.certificate import Certificate, StoredBytes
+from ae_core.report.impact import read_outcomes
 from ae_core.report.records import BoundRecord
 from ae_core.report.stored import Known, KnownColumn
+
+CHECKS = "checks"
+"""In a manifest's extra: what the policy's checks found before the commit."""
 
 
 def read_certificate(manifest: Manifest, info: TableInfo, codec: Codec | None = None) -> Certificate:
@@ -23,7 +28,11 @@ def read_certificate(manifest: Manifest, info: TableInfo, codec: Codec | None = 
     Corrupt
         When the manifest's figures do not fit the table.
     """
-    return stored.read(manifest.certificate, _known(manifest, info, codec))
+    certificate = stored.read(manifest.certificate, _known(manifest, info, codec))
+    try:
+        return replace(certificate, checks=read_outcomes(manifest.extra.get(CHECKS, [])))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Corrupt(f"{manifest.partition}: its manifest holds no readable checks ({error})") from None
 
 
 def store_certificate(certificate: Certificate, manifest: Manifest, info: TableInfo, codec: Codec) -> Mapping[str, Any]:

@@ -1,7 +1,4 @@
-"""An archive as a table: open it, pick partitions, columns and rows, and read them as Arrow.
-
-`Scan` speaks the Arrow C stream, so DuckDB, Polars, pandas and pyarrow read it without a copy in between.
-"""
+"""An archive as a table: open it, pick partitions, columns and rows, and read them as Arrow."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
 
 from ae_core import pipeline
@@ -19,7 +17,8 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
-from ae_core.errors import Corrupt, LayerMissing, NoLatents, UsageError
+from ae_core.errors import Corrupt, LatentlakeError, LayerMissing, NoLatents, UsageError
+from ae_core.notebook import archive_html, partition_html
 from ae_core.policy import Bound
 from ae_core.records import TableInfo, select_manifests, select_partitions, table_info, training_reports, with_metadata
 from ae_core.report.certificate import Certificate
@@ -27,15 +26,21 @@ from ae_core.selection import RowRange, Where, parse_rows
 from ae_core.threads import ordered_map, thread_count
 
 Layer = Literal["bounded", "preview"]
+if TYPE_CHECKING:
+    from ae_core.scan import Scan
+
 LOCKSTEP_CELLS = 1 << 23  # of the blocks that one thread decodes at once: what a thread holds stays bounded
 
 
-def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | None = None) -> Archive:
+def open_archive(
+    url: str, *, snapshot: int | None = None, expect_head: str | None = None, store: Store | None = None
+) -> Archive:
     """The archive at `url` as of commit `snapshot` (the newest if None).
 
     Parameters
     ----------
     expect_head : SHA-256 that the snapshot's commit must have.
+    store : where the archive's bytes come from, if not from `url`.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def open_archive(url: str, *, snapshot: int | None = None, expect_head: str | No
     >>> archive = open_archive("flights.archive")  # doctest: +SKIP
     >>> archive.scan(where={"month": 3}, columns=["dep_delay"]).to_table()  # doctest: +SKIP
     """
-    return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head))
+    return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head, store=store))
 
 
 def preview_names(codec: pipeline.Codec) -> tuple[str, ...]:
@@ -136,8 +141,12 @@ class Archive:
     ) -> Scan:
         """The rows of the chosen partitions, one partition after the other; nothing is decoded before it is read.
 
+        The table's columns are followed by its partition keys. Where partitions differ, types widen and columns that
+        some lack are null there. What reads the scan may push columns and filters into it (`ae_core.scan.Scan`).
+
         Parameters
         ----------
+        columns : columns and partition keys in the order wanted; all if None.
         rows : range within each partition.
         layer : "bounded" holds every bound; "preview" is approximate, from the latents alone.
         threads : blocks decoded at once; 0 is one per core.
@@ -147,14 +156,52 @@ class Archive:
         UsageError
             When a column, layer or partition is not there; `NoLatents` and `LayerMissing` say which and why.
         """
-        partitions = self.partitions(where)
-        schemas = [partition.schema_of(columns, layer) for partition in partitions]
-        for partition, schema in zip(partitions[1:], schemas[1:], strict=True):
-            if not schema.equals(schemas[0]):
-                raise UsageError(
-                    f"partitions {partitions[0].id} and {partition.id} have different columns: scan them one by one"
-                )
-        return Scan(partitions, schemas[0], parse_rows(rows), layer, threads)
+        from ae_core.pieces import Archived  # a scan is built of partitions: importing it above would be a circle
+        from ae_core.scan import Scan
+
+        span = parse_rows(rows)
+        pieces = [Archived.of(partition, layer, span, columns) for partition in self.partitions(where)]
+        return Scan(pieces, columns=columns, threads=threads)
+
+    def latents(self, where: Where = None, *, threads: int = 0) -> pa.Table:
+        """The latents of the chosen partitions, a row for each row: `_partition`, `_row`, `_model`, then z_0, z_1, …
+
+        What z_0 means is the model's own affair: compare rows of one `_model` only. Partitions without latents are
+        left out.
+
+        Raises
+        ------
+        NoLatents
+            When none of them has latents.
+        UsageError
+            When no partition satisfies the conditions.
+        """
+        from ae_core.tables import latents_table  # built of partitions, as a scan is
+
+        return latents_table(self.partitions(where), threads=threads)
+
+    def reports(self, where: Where = None) -> pa.Table:
+        """The certificates of the chosen partitions, a row for each partition and column.
+
+        Raises
+        ------
+        UsageError
+            When no partition satisfies the conditions.
+        """
+        from ae_core.tables import reports_table
+
+        return reports_table(self.partitions(where))
+
+    def __repr__(self) -> str:
+        return f"Archive({self.url!r}, snapshot {self.snapshot}, {len(self._snapshot.partitions)} partitions)"
+
+    def _repr_html_(self) -> str:
+        return archive_html(self)
+
+    @property
+    def expired(self) -> frozenset[str]:
+        """Partitions whose originals are being deleted, or of which some are gone, by the archive's log."""
+        return frozenset(self._snapshot.state.only_copies)
 
     def manifest(self, partition: str) -> Manifest:
         """The manifest of a partition by its id."""
@@ -240,6 +287,25 @@ class Partition:
     def schema(self) -> pa.Schema:
         """The original Arrow schema with its metadata."""
         return self.table.schema
+
+    def __repr__(self) -> str:
+        return f"Partition({self.id!r}, {self.rows:,} rows)"
+
+    def _repr_html_(self) -> str:
+        return partition_html(self)
+
+    def latents(self) -> Iterator[np.ndarray]:
+        """The latents of each block, uint16 (rows, d).
+
+        Raises
+        ------
+        NoLatents
+            When the partition has none.
+        """
+        self._require("preview")
+        codec = self._archive.codec(self.manifest)
+        for block, rows in enumerate(self.manifest.block_rows):
+            yield pipeline.latents_of(codec, self._archive.payload(self.manifest, "latents", block), rows)
 
     def schema_of(self, columns: Sequence[str] | None = None, layer: Layer = "bounded") -> pa.Schema:
         """The schema that `blocks` yields; a preview may hold nulls anywhere, where it cannot tell the value.
@@ -347,7 +413,7 @@ def decoded(tasks: Iterable[BlockTask], *, threads: int) -> Iterator[pa.Table]:
     Corrupt
         When stored bytes are missing, changed or malformed.
     """
-    for tables in ordered_map(_decode_together, _batches(tasks, thread_count(threads)), threads=threads):
+    for tables in ordered_map(_decode_or_refuse, _batches(tasks, thread_count(threads)), threads=threads):
         yield from tables
 
 
@@ -367,10 +433,24 @@ def _batches(tasks: Iterable[BlockTask], threads: int) -> Iterator[tuple[BlockTa
             yield tuple(batch)
 
 
+def _decode_or_refuse(tasks: Sequence[BlockTask]) -> list[pa.Table]:
+    """`_decode_together`; whatever bytes with a right digest make it stumble over is damage, and says where."""
+    try:
+        return _decode_together(tasks)
+    except (LatentlakeError, MemoryError):
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        blocks = ", ".join(f"{task.block} of {task.manifest.partition}" for task in tasks)
+        kind = type(error).__name__
+        raise Corrupt(f"block {blocks}: cannot be decoded ({kind}: {error}): verify the archive") from error
+
+
 def _decode_together(tasks: Sequence[BlockTask]) -> list[pa.Table]:
     """The tables of tasks of one kind."""
     first = tasks[0]
     codec, names = first.archive.codec(first.manifest), first.schema.names
+    if not set(names) <= set(codec.plan.schema.names):
+        raise Corrupt(f"{first.manifest.partition}: its model is of other columns than its table record")
     if first.layer == "preview":
         latents = [pipeline.StoredBlock(_latents(task), b"", task.rows) for task in tasks]
         tables = pipeline.preview_blocks(codec, latents, names)
@@ -399,38 +479,3 @@ def _cut(task: BlockTask, table: pa.Table) -> pa.Table:
         raise Corrupt(f"{task.manifest.partition}: block {task.block} holds {table.num_rows} rows, not {task.rows}")
     table = with_metadata(table.select(task.schema.names), task.schema)
     return table.slice(task.low, task.high - task.low)
-
-
-class Scan:
-    """Rows that are decoded as they are read; every Arrow library takes it for a stream."""
-
-    def __init__(
-        self, partitions: Sequence[Partition], schema: pa.Schema, rows: RowRange, layer: Layer, threads: int
-    ) -> None:
-        self._partitions = tuple(partitions)
-        self._rows = rows
-        self._layer: Layer = layer
-        self._threads = threads
-        self.schema = schema
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """A new stream over the rows, from the start."""
-        return pa.RecordBatchReader.from_batches(self.schema, self._batches())
-
-    def to_table(self) -> pa.Table:
-        """All rows in memory."""
-        return self.to_reader().read_all()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The rows as an Arrow C stream capsule."""
-        return self.to_reader().__arrow_c_stream__(requested_schema)
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        names = self.schema.names
-        tasks = (
-            task
-            for partition in self._partitions
-            for task in partition.tasks(columns=names, rows=self._rows, layer=self._layer)
-        )
-        for table in decoded(tasks, threads=self._threads):
-            yield from table.replace_schema_metadata(self.schema.metadata).to_batches()

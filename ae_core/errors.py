@@ -31,6 +31,10 @@ class BoundViolated(LatentlakeError):
     """A rebuilt cell differs from its original by more than its column allows."""
 
 
+class CheckFailed(LatentlakeError):
+    """A query of the policy's checks answers too differently on rebuilt data; the partition was not committed."""
+
+
 # --- 2: the caller has to change something ------------------------------------------------------
 
 
@@ -66,6 +70,10 @@ class NoLatents(UsageError):
 
 class LayerMissing(UsageError):
     """The layer that was asked for is not kept; the message names the one that is."""
+
+
+class LimitReached(UsageError):
+    """What a stranger's archive asks for is beyond a cap, or its decoding process was stopped by one."""
 
 
 class StoreDenied(UsageError):

@@ -36,6 +36,8 @@ LEAST_BYTES = 200  # a column that plain coders make smaller than this stays wit
 MIXING_BYTES = 1 << 20  # tables that plain coders make larger than this are not small: a model's business
 MIXING_COLUMNS = 48  # of tables with more, that limit is for as many
 NETWORK_BYTES = 1 << 16  # what mixing makes as small as this leaves no room for a model's weights
+TRIED_SYMBOLS = 256  # with more coded symbols than these, a network is first trained on some of the columns
+TRIED_COLUMNS, TRIED_RUNS = 64, 4
 LEAVE_AT = 0.95  # a column leaves the network where a plain coder saves more than 5 % of it
 
 
@@ -113,6 +115,11 @@ def train_codec(
 
     wide = _mixed(plan, sample, plain, {c.name for c in plan.columns if c.coder == "mixing"})
     full, plan = plan, _settled(plan, wide)
+    many = latents == "auto" and sum(symbol.coded for symbol in plan.symbols) > TRIED_SYMBOLS
+    if many and not _pays_in_part(plan, sample[:measured], plain, served, seed=seed, progress=progress):
+        reason = _does_not_pay(served)
+        report = TrainingReport(rows, served, rows_measured, 0, 0, plain_total, (), None, reason)
+        return _without_network(_alone(plain_plan, reason), full, mixed or wide, report)
     encoded = [encode_columns(plan, table) for table in sample]
     network, fit = fit_network(
         _symbol_table(plan, encoded, served, 8 * plain_total / rows_measured), seed=seed, progress=progress
@@ -139,6 +146,37 @@ def train_codec(
         return _without_network(_alone(plain_plan, reason), full, mixed, replace(report, reason=reason))
     report = report if mixed is None else replace(report, mixing_bytes=mixed.bytes)
     return Codec(plan, network, None, None if wide is None else _numbered(wide, full, plan)), report
+
+
+def _pays_in_part(
+    plan: TablePlan,
+    sample: Sequence[pa.Table],
+    plain: Mapping[str, int],
+    served: int,
+    *,
+    seed: int,
+    progress: Progress | None,
+) -> bool:
+    """Whether a network pays for itself on a few runs of neighbouring columns, spread over a wide table.
+
+    What a column saves and what its weights cost hardly depend on how many columns there are, but training takes as
+    long as there are columns. The latents of the few are not counted, for the whole table shares no more of them: so
+    no is the answer only where the whole would lose too.
+    """
+    able = [c for c in plan.columns if c.coder == "network"]
+    run = max(1, TRIED_COLUMNS // TRIED_RUNS)
+    starts = np.linspace(0, max(0, len(able) - run), TRIED_RUNS).astype(int)
+    chosen = {able[place].name for start in starts for place in range(start, min(start + run, len(able)))}
+    columns = tuple(c for c in plan.columns if c.name in chosen)
+    few = TablePlan(pa.schema([plan.schema.field(c.name) for c in columns]), columns)
+    tables = [table.select([c.name for c in columns]) for table in sample]
+    rows = sum(table.num_rows for table in tables)
+    alone = sum(plain[c.name] for c in columns)
+    encoded = [encode_columns(few, table) for table in tables]
+    network, _ = fit_network(_symbol_table(few, encoded, served, 8 * alone / rows), seed=seed, progress=progress)
+    coded = _column_bytes(few, tables, network)
+    best = sum(min(coded[c.name], plain[c.name]) for c in columns)
+    return best + len(pack_tensors(network_arrays(network))) * rows / served < alone
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ BLOCK_ROWS = 65_536
 REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
+_SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
 
@@ -96,7 +97,13 @@ def list_partitions(url: str, where: Where = None) -> list[LakePartition]:
     if not chosen:
         asked = ", ".join(map(str, conditions))
         raise LakeError(f"{url}: none of the {len(partitions)} partitions has {asked}; there are {_some(partitions)}")
-    return sorted(chosen, key=lambda partition: _natural(partition.id))
+    return sorted(chosen, key=lambda partition: natural_order(partition.id))
+
+
+def has_files(url: str) -> bool:
+    """Whether there is a lake with a file of data in it; LakeError where it cannot be listed."""
+    fs, root = _open_lake(url)
+    return bool(fs.exists(root)) and bool(_list_files(fs, root, url))
 
 
 def refresh(partition: LakePartition) -> LakePartition:
@@ -186,11 +193,12 @@ def _group(url: str, files: Mapping[str, dict[str, Any]]) -> list[LakePartition]
 
 
 def _some(partitions: Sequence[LakePartition]) -> str:
-    ids = sorted((partition.id for partition in partitions), key=_natural)
+    ids = sorted((partition.id for partition in partitions), key=natural_order)
     return ", ".join(ids) if len(ids) <= 4 else f"{ids[0]}, {ids[1]}, … {ids[-1]}"
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key under which month=2 comes before month=10."""
     parts = re.split(r"(\d+)", text)
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
@@ -242,6 +250,12 @@ def file_sha256(partition: LakePartition, file: SourceFile) -> str:
         while chunk := handle.read(_READ_BUFFER):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def file_paths(partition: LakePartition) -> tuple[Any, list[str]]:
+    """What reads a partition's store, and its files' paths there in their order."""
+    fs, root = _open_lake(partition.lake)
+    return fs, [_file_path(fs, root, partition, file) for file in partition.files]
 
 
 def footers(partition: LakePartition) -> tuple[pq.FileMetaData, ...]:
@@ -318,14 +332,20 @@ def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -
         A column's type has no range, see `has_range`.
     """
     types = common_schema(partitions)
-    ranges: dict[str, tuple[Any, Any] | None] = {}
     for name in columns:
-        kind = types.field(name).type
-        if not has_range(kind):
-            raise ValueError(f"column {name!r} of type {kind} has no range")
-        stated = pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64()) or pa.types.is_decimal(kind)
-        ranges[name] = (_from_statistics(partitions, name) if stated else None) or _scan_range(partitions, name)
+        if not has_range(types.field(name).type):
+            raise ValueError(f"column {name!r} of type {types.field(name).type} has no range")
+    found = [_Statistics(footer) for partition in partitions for footer in footers(partition)]
+    ranges = {name: _from_statistics(found, name) if _stated(types.field(name).type) else None for name in columns}
+    silent = [name for name in columns if ranges[name] is None]
+    for first in range(0, len(silent), _SCANNED_COLUMNS):
+        ranges |= _scan_ranges(partitions, silent[first : first + _SCANNED_COLUMNS])
     return ranges
+
+
+def _stated(kind: pa.DataType) -> bool:
+    """Whether Parquet's statistics hold extremes of the type in the form of `column_ranges`."""
+    return bool(pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64()) or pa.types.is_decimal(kind))
 
 
 def has_range(kind: pa.DataType) -> bool:
@@ -372,15 +392,23 @@ def _opened(partition: LakePartition, file: SourceFile) -> Iterator[Any]:
 
 def _footer(partition: LakePartition, file: SourceFile) -> tuple[pq.FileMetaData, pa.Schema]:
     with _opened(partition, file) as handle, pq.ParquetFile(handle) as parquet:
-        return parquet.metadata, parquet.schema_arrow
+        return parquet.metadata, _as_stored(parquet.schema_arrow)
+
+
+def _as_stored(found: pa.Schema) -> pa.Schema:
+    """The schema as an archive's record gives it back: Parquet names the entries of a map after its column."""
+    return pa.ipc.read_schema(found.serialize())
 
 
 def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.Schema:
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         schemas = list(pool.map(lambda pair: _footer(*pair)[1], files))
     first, first_path = schemas[0], files[0][0].path_of(files[0][1])
-    if len(set(first.names)) != len(first) or not len(first):
-        raise LakeError(f"{lake}: {first_path} has no columns, or two of the same name")
+    if twice := sorted({name for name in first.names if first.names.count(name) > 1}):
+        raise LakeError(
+            f"{lake}: {first_path} has more than one column named {_some_names(twice)}: rename them, names must tell "
+            "columns apart"
+        )
     for (partition, file), other in zip(files[1:], schemas[1:], strict=True):
         if not other.equals(first):
             difference = _first_difference(first, other)
@@ -395,6 +423,10 @@ def _unmarked(schema: pa.Schema) -> pa.Schema:
         kept = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(REBUILT_PREFIX)}
         fields.append(field.with_metadata(kept) if field.metadata and len(kept) < len(field.metadata) else field)
     return pa.schema(fields, metadata=schema.metadata)
+
+
+def _some_names(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:4])) + (", …" if len(names) > 4 else "")
 
 
 def _first_difference(one: pa.Schema, other: pa.Schema) -> str:
@@ -418,17 +450,29 @@ def _batches(partition: LakePartition, rows: int, columns: Sequence[str] | None 
 # --- ranges -------------------------------------------------------------------------------------------
 
 
-def _from_statistics(partitions: Sequence[LakePartition], name: str) -> tuple[Any, Any] | None:
+class _Statistics:
+    """A footer, with the leaves of each path looked up once."""
+
+    def __init__(self, footer: pq.FileMetaData) -> None:
+        self.footer = footer
+        self.leaves: dict[str, list[int]] = {}
+        for leaf in range(footer.num_columns):
+            self.leaves.setdefault(footer.schema.column(leaf).path, []).append(leaf)
+
+
+def _from_statistics(found: Sequence[_Statistics], name: str) -> tuple[Any, Any] | None:
     """Extremes that every row group states, or None when one does not state finite ones."""
     lows, highs = [], []
-    for footer in (footer for partition in partitions for footer in footers(partition)):
-        leaves = [i for i in range(footer.num_columns) if footer.schema.column(i).path == name]
-        for group in range(footer.num_row_groups):
-            column = footer.row_group(group).column(leaves[0])
+    for known in found:
+        leaves = known.leaves.get(name, [])
+        if len(leaves) != 1:  # a column called a.b beside a column a with a field b
+            return None
+        for group in range(known.footer.num_row_groups):
+            column = known.footer.row_group(group).column(leaves[0])
             statistics = column.statistics
             if statistics is not None and statistics.has_null_count and statistics.null_count == column.num_values:
                 continue
-            if len(leaves) != 1 or statistics is None or not statistics.has_min_max:
+            if statistics is None or not statistics.has_min_max:
                 return None
             lows.append(statistics.min)
             highs.append(statistics.max)
@@ -436,15 +480,16 @@ def _from_statistics(partitions: Sequence[LakePartition], name: str) -> tuple[An
     return extremes if extremes and all(map(math.isfinite, extremes)) else None
 
 
-def _scan_range(partitions: Sequence[LakePartition], name: str) -> tuple[Any, Any] | None:
-    lows, highs = [], []
+def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
+    """Extremes of the finite values of some columns, by reading them."""
+    ends: dict[str, list[Any]] = {name: [] for name in names}
     for partition in partitions:
-        for batch in _batches(partition, BLOCK_ROWS, [name]):
-            extremes = pc.min_max(_finite(batch.column(0))).as_py()
-            if extremes["min"] is not None:
-                lows.append(extremes["min"])
-                highs.append(extremes["max"])
-    return (min(lows), max(highs)) if lows else None
+        for batch in _batches(partition, BLOCK_ROWS, names):
+            for name in names:
+                extremes = pc.min_max(_finite(batch.column(batch.schema.get_field_index(name)))).as_py()
+                if extremes["min"] is not None:
+                    ends[name] += [extremes["min"], extremes["max"]]
+    return {name: (min(found), max(found)) if found else None for name, found in ends.items()}
 
 
 def _finite(values: pa.Array) -> pa.Array:
@@ -454,6 +499,8 @@ def _finite(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         values = values.cast(pa.float64())
         return values.filter(pc.is_finite(values))
+    if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
+        return values.cast(pa.decimal128(values.type.precision, values.type.scale))  # no kernel knows these two
     if pa.types.is_temporal(values.type):
         return values.cast(pa.int64() if values.type.bit_width == 64 else pa.int32())
     return values

@@ -39,6 +39,7 @@ from ae_core.columns import (
     preview_columns,
     side_streams,
 )
+from ae_core.columns.packing import inflate_zstd
 from ae_core.errors import Corrupt, NoLatents
 from ae_core.kernels import storage
 from ae_core.kernels.bounds import check_bounds, check_preview_bounds
@@ -54,6 +55,17 @@ LOCKSTEP_BLOCKS = MAX_BLOCKS
 """Blocks that `decode_blocks` decodes in one go; more gain nothing."""
 Part = TypeVar("Part", FrozenEncoder, FrozenPreview, FrozenGroup)
 STRUCTURE_LIMIT = 1 << 24  # bytes of a model's structure, unpacked
+_MALFORMED = (
+    safetensors.SafetensorError,
+    zstandard.ZstdError,
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)  # what reading a model of the wrong shape may raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +108,10 @@ class Codec:
         try:
             tensors = {name: raw.tobytes() for name, raw in safetensors.numpy.load(data).items()}
             plan = TablePlan.from_bytes(tensors["plan"])
-            decompressor = zstandard.ZstdDecompressor()
-            meta = json.loads(decompressor.decompress(tensors["structure"], max_output_size=STRUCTURE_LIMIT))
+            text = inflate_zstd(tensors["structure"], STRUCTURE_LIMIT)
+            if len(text) > STRUCTURE_LIMIT:
+                raise Corrupt(f"model: a structure of more than {STRUCTURE_LIMIT} bytes: verify the archive")
+            meta = json.loads(text)
             network = None
             if meta.get("network") is not None:
                 network = _network_from(meta["network"], unpack_tensors(tensors["weights"]))
@@ -106,7 +120,7 @@ class Codec:
             _check_mixing(plan, network, mixed)
         except Corrupt:
             raise
-        except (safetensors.SafetensorError, zstandard.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
+        except _MALFORMED as error:
             raise Corrupt(f"model: malformed ({error}): verify the archive") from None
         return cls(plan, network, meta.get("no_latents_reason"), mixed)
 
@@ -431,9 +445,13 @@ def _network_meta(network: Network, arrays: dict[str, np.ndarray]) -> dict[str, 
 
 
 def _network_from(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Network:
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in arrays.items():
+        prefix, _, own = name.partition("/")
+        parts.setdefault(prefix, {})[own] = tensor
+
     def take(prefix: str) -> dict[str, np.ndarray]:
-        start = prefix + "/"
-        return {name.removeprefix(start): tensor for name, tensor in arrays.items() if name.startswith(start)}
+        return parts.get(prefix, {})
 
     network = Network(
         encoder=_part(FrozenEncoder, meta["encoder"], take("e")),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,8 +22,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
     model_serializer,
 )
@@ -43,7 +46,16 @@ _NANOSECONDS = {
     "h": 3600 * 10**9,
     "d": 86400 * 10**9,
 }
+_FRACTION = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_LARGEST = Fraction(sys.float_info.max)
 _TIMED = re.compile(r"\s*([0-9.eE+-]+)\s*(ns|us|ms|s|min|h|d)\s*")
+
+
+def nearest_float(value: Fraction) -> float:
+    """The double next to a bound, for people and for sizes: the largest or the least one where it is out of reach."""
+    if value > _LARGEST:
+        return sys.float_info.max
+    return max(float(value), math.ulp(0.0)) if value else 0.0
 
 
 def family(kind: pa.DataType) -> Family:
@@ -114,8 +126,21 @@ def _write_limit(limit: Limit) -> object:
         return "exact"
     value = limit.value
     if limit.timed:
-        return {limit.kind: f"{float(value)!r}ns"}
-    return {limit.kind: int(value) if value.denominator == 1 else float(value)}
+        return {limit.kind: f"{_decimal_text(value)}ns"}
+    if value.denominator == 1:
+        return {limit.kind: int(value)}
+    try:
+        plain = float(value)
+    except OverflowError:
+        return {limit.kind: _decimal_text(value)}
+    return {limit.kind: plain if Fraction(repr(plain)) == value else _decimal_text(value)}
+
+
+def _decimal_text(value: Fraction) -> str:
+    """The decimal text of a bound, which was written as one: no rounding."""
+    with localcontext() as context:
+        context.prec = 1000
+        return str(Decimal(value.numerator) / Decimal(value.denominator))
 
 
 LimitField = Annotated[Limit, BeforeValidator(_limit), PlainSerializer(_write_limit)]
@@ -130,6 +155,31 @@ class ColumnRule(BaseModel):
     sensitive: bool = False
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How much an answer may change: `value` in its own units (abs) or relative to the original answer (rel)."""
+
+    kind: Literal["exact", "abs", "rel"]
+    value: Fraction | None = None
+
+
+def _tolerance(raw: object) -> Tolerance:
+    if isinstance(raw, Tolerance):
+        return raw
+    if raw == "exact":
+        return Tolerance("exact")
+    if isinstance(raw, Mapping) and len(raw) == 1 and (found := next(iter(raw))) in ("abs", "rel"):
+        return Tolerance(found, _number(raw[found], found))
+    raise ValueError(f"a tolerance is exact, {{abs: e}} or {{rel: r}}, found {raw!r}")
+
+
+def _write_tolerance(tolerance: Tolerance) -> object:
+    value = tolerance.value
+    if value is None:
+        return "exact"
+    return {tolerance.kind: int(value) if value.denominator == 1 else float(value)}
+
+
 def _rule(raw: object) -> object:
     return raw if isinstance(raw, ColumnRule) or (isinstance(raw, Mapping) and "bound" in raw) else {"bound": raw}
 
@@ -137,6 +187,24 @@ def _rule(raw: object) -> object:
 def _write_rule(rule: ColumnRule) -> object:
     bound = _write_limit(rule.bound)
     return {"bound": bound, "sensitive": True} if rule.sensitive else bound
+
+
+class Check(BaseModel):
+    """A query that has to answer nearly the same on rebuilt data: SELECT over the partition, which it calls t.
+
+    `tolerance` is exact, {abs: e}, or {rel: r} relative to the original answer; it holds for every number in it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    sql: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+    tolerance: Annotated[Tolerance, BeforeValidator(_tolerance), PlainSerializer(_write_tolerance)]
+    name: str = Field(default="", max_length=200)
+
+    @property
+    def title(self) -> str:
+        """Its name, or the query itself."""
+        return self.name or " ".join(self.sql.split())
 
 
 class Policy(BaseModel):
@@ -149,24 +217,31 @@ class Policy(BaseModel):
     latents: Literal["auto", "always"] = "auto"
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
+    checks: Annotated[tuple[Check, ...], Field(max_length=100)] = ()
     retire: Retire = Retire()
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What says nothing about retirement takes no bytes for it."""
+        """What says nothing about checks or retirement takes no bytes for it."""
         record: dict[str, Any] = write(self)
         if self.retire == Retire():
             record.pop("retire", None)
+        if not self.checks:
+            record.pop("checks", None)
         return record
 
     @property
     def coding(self) -> Policy:
         """What the policy says of the values alone: two that agree in it share models and bounds."""
-        return self.model_copy(update={"retire": Retire()})
+        return self.model_copy(update={"retire": Retire(), "checks": ()})
 
     def to_yaml(self) -> str:
         """The policy as a YAML document that `load_policy` reads back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def without_checks(self) -> Policy:
+        """What the policy lets columns lose: checks judge what was coded and change nothing about it."""
+        return self.model_copy(update={"checks": ()})
 
 
 @dataclass(frozen=True)
@@ -190,7 +265,7 @@ class Bound:
         if self.value is None:
             return "exact"
         sign = "±" if self.kind == "abs" else "±relative "
-        return f"{sign}{float(self.value):.6g}"
+        return f"{sign}{nearest_float(self.value):.6g}"
 
 
 @dataclass(frozen=True)
@@ -219,7 +294,7 @@ class ResolvedPolicy:
         try:
             bounds = {
                 name: Bound(
-                    entry["kind"], None if entry["value"] is None else Fraction(entry["value"]), entry["sensitive"]
+                    entry["kind"], None if entry["value"] is None else read_fraction(entry["value"]), entry["sensitive"]
                 )
                 for name, entry in record["columns"].items()
             }
@@ -230,6 +305,16 @@ class ResolvedPolicy:
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             pass
         raise PolicyError("the policy record is malformed: restore it from the archive's log")
+
+
+def read_fraction(text: str) -> Fraction:
+    """The fraction that `str` of one wrote; raises ValueError for any other text.
+
+    `Fraction` itself takes 1e999999999 too, and works on it for hours.
+    """
+    if not _FRACTION.fullmatch(text):
+        raise ValueError(f"not a fraction: {text[:40]!r}")
+    return Fraction(text)
 
 
 def load_policy(source: str | Path) -> Policy:

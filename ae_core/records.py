@@ -16,6 +16,8 @@ from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Policy, ResolvedPolicy, load_policy
 from ae_core.selection import Where, keys_of, parse_where, selected
 
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, pa.ArrowException)
+"""What reading a record of the wrong shape may raise."""
 _OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
 
 
@@ -42,11 +44,17 @@ def read_table_info(record: TableRecord, where: str) -> TableInfo:
         When the record is malformed, though its bytes are those that were committed.
     """
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(record.schema_ipc))
+        schema = _read_schema(record.schema_ipc)
         written = load_policy(Policy.model_validate(record.policy["written"]).to_yaml())
         return TableInfo(schema, written, ResolvedPolicy.from_json(record.policy["resolved"]))
-    except (KeyError, ValueError, pa.ArrowException, UsageError) as error:
+    except (*_MALFORMED, UsageError) as error:
         raise Corrupt(f"{where}: not a readable table record ({type(error).__name__})") from None
+
+
+def _read_schema(data: bytes) -> pa.Schema:
+    schema = pa.ipc.read_schema(pa.py_buffer(data))
+    schema.names  # noqa: B018 - names that are not UTF-8 fail here and not in the middle of something else
+    return schema
 
 
 def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
@@ -56,8 +64,8 @@ def table_info(snapshot: Snapshot, manifest: Manifest) -> TableInfo:
     if own is None:
         return info
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(own)))
-    except (TypeError, ValueError, pa.ArrowException):
+        schema = _read_schema(bytes.fromhex(own))
+    except _MALFORMED:
         raise Corrupt(f"{manifest.partition}: its manifest holds no readable schema") from None
     if not schema.equals(info.schema):
         raise Corrupt(f"{manifest.partition}: its schema is not that of its table record")

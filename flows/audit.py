@@ -10,6 +10,7 @@ from ae_core.jobs import audit
 from ae_core.jobs.request import Url
 from ae_core.jobs.results import AuditResult
 from flows.artifacts import publish_audit
+from flows.events import DAMAGED, VIOLATED, tell
 from flows.steps import step
 
 
@@ -23,6 +24,7 @@ class AuditRequest(BaseModel):
     html: str | None = Field(default=None, max_length=4096)
     expect_head: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     where: tuple[str, ...] = Field(default=(), max_length=256)
+    sample: float = Field(default=1.0, gt=0, le=1)
     threads: int = Field(default=0, ge=0, le=1024)
 
 
@@ -35,6 +37,7 @@ def prove(request: AuditRequest) -> AuditResult:
         html=request.html,
         expect_head=request.expect_head,
         where=request.where,
+        sample=request.sample,
         threads=request.threads,
     )
 
@@ -51,6 +54,10 @@ def audit_archive(request: AuditRequest) -> AuditResult:
     result = prove(request)
     publish_audit(result)
     problems = [f"{one.partition}: {one.problem}" for one in result.partitions if one.problem is not None]
+    for one in result.partitions:
+        if one.problem is not None:
+            event = VIOLATED if one.digest_ok else DAMAGED
+            tell(event, request.archive, partition=one.partition, problem=one.problem)
     if problems:
         raise BoundViolated("; ".join(problems))
     return result

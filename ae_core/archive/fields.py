@@ -25,6 +25,9 @@ MAX_COMMIT = 1 << 20
 MAX_MANIFEST = 64 << 20
 """Most bytes of a manifest or table record, before decompression and after."""
 
+MAX_VALUES = 1 << 22
+"""Most values in a JSON text: Python takes some 70 bytes for the smallest, two of the text."""
+
 _OPEN = b'{"sha256":"'
 _BODY = b'","body":'
 _CLOSE = b"}\n"
@@ -52,8 +55,10 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
     Raises
     ------
     Corrupt
-        If it is not one JSON object, or is nested deeper than `MAX_DEPTH`.
+        If it is not one JSON object, is nested deeper than `MAX_DEPTH`, or holds more than `MAX_VALUES` values.
     """
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise Corrupt(f"{where}: holds more than the {MAX_VALUES} values that are allowed")
     try:
         value = json.loads(data.decode("utf-8", "surrogatepass"))
         too_deep = _depth_exceeds(value, MAX_DEPTH)

@@ -18,6 +18,9 @@ from ae_core.archive.names import FOLDERS, checked, checkpoint_number, folder_of
 from ae_core.archive.originals import Expired, Intent, expired_dict, intent_dict, read_expired, read_intent
 from ae_core.errors import Corrupt
 
+MAX_BLOCK_ROWS = 1 << 17
+"""Most rows of a block: what decoding one allocates is bounded by them."""
+
 
 @dataclass(frozen=True)
 class ObjectRef:
@@ -316,7 +319,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         keys={key: as_text(value, f"{where}: keys") for key, value in fields.mapping("keys").items()},
         table=fields.sha256("table"),
         model=fields.sha256("model") if fields.has("model") else None,
-        block_rows=fields.items("block_rows", as_number),
+        block_rows=fields.items("block_rows", _as_block_rows),
         layers=fields.items("layers", partial(_read_layer, folder_of(where))),
         sources=fields.items("sources", _read_source),
         digest=fields.text("digest"),
@@ -412,6 +415,13 @@ def _read_layer(folder: str, value: object, where: str) -> LayerFile:
         raise Corrupt(f"{where}: a block lies outside of its file")
     blocks = tuple(BlockEntry(o, n, h) for o, n, h in zip(offsets, lengths, hashes, strict=True))
     return LayerFile(fields.text("layer"), file, blocks)
+
+
+def _as_block_rows(value: object, where: str) -> int:
+    rows = as_number(value, where)
+    if rows > MAX_BLOCK_ROWS:
+        raise Corrupt(f"{where} is {rows}, a block has at most {MAX_BLOCK_ROWS} rows")
+    return rows
 
 
 def _as_sha256(value: object, where: str) -> str:

@@ -17,7 +17,15 @@ from ae_core.archive.log import Archive, level_of, open_archive, read_state
 from ae_core.archive.stage import Proposal
 from ae_core.archive.state import State
 from ae_core.archive.store import Store
-from ae_core.errors import ArchiveDamaged, Corrupt, LatentlakeError, LayerMissing, SnapshotExpired, UsageError
+from ae_core.errors import (
+    ArchiveDamaged,
+    Corrupt,
+    LatentlakeError,
+    LayerMissing,
+    SnapshotExpired,
+    UnsupportedFormat,
+    UsageError,
+)
 
 
 @dataclass(frozen=True)
@@ -195,8 +203,11 @@ def open_snapshot(
 
 
 def _refuse_expired(archive: Archive, state: State) -> None:
-    """Nothing, if no later commit gave up what a snapshot needs; a log that is damaged behind it does not matter."""
-    with suppress(Corrupt):
+    """Nothing, if no later commit gave up what a snapshot needs.
+
+    Whether the log behind it is damaged or takes a newer release to read does not matter.
+    """
+    with suppress(Corrupt, UnsupportedFormat):
         newest = read_state(archive, known=state)
         if any(ref.name in newest.condemned for ref in state.partitions.values()):
             raise _expiry(archive, state.head, newest.head)

@@ -224,7 +224,8 @@ def unpack_tensors(data: bytes) -> dict[str, np.ndarray]:
         values = np.zeros(shape, np.int64)
         flat = values.reshape(-1)
         limits = np.iinfo(_TYPES[kind])
-        fine = _code(flat, _columns(shape), state, code, model, True)
+        # a tensor without numbers takes no bits, but its columns would take memory
+        fine = not flat.size or _code(flat, _columns(shape), state, code, model, True)
         if not fine or (flat.size and (flat.min() < limits.min or flat.max() > limits.max)):
             raise Corrupt(f"weights: tensor {name} holds an impossible weight: restore the model from its twin")
         out[name] = values.astype(_TYPES[kind])

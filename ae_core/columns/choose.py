@@ -208,7 +208,7 @@ def _with_domain(
     dense = span <= max(64, 2 * len(seen)) and span <= max(MAX_LEVELS if span <= len(array) else 256, 1)
     specials = _specials(array, cells, valid)
     listed = not dense and len(seen) <= max(16, min(len(array) // _LISTED, MAX_LEVELS))
-    count = len(seen) if listed else span
+    count = len(seen) if listed else max(span, 1)  # a preview head needs a level, be all cells null or NaN
     if count > MAX_LEVELS:
         return _wide(base, quantiser, seen, specials, legal_range(array.type) if kind_of(array.type) == "int" else None)
     code = NumberCode(quantiser, int(seen[0]) if len(seen) else 0, seen if listed else None)
@@ -305,7 +305,10 @@ def _plan_text(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
         domain = make_domain(shape.levels, True, specials)
         coder: Coder = "mixing" if domain.wide else "network"
         return ColumnPlan(field.name, field.type, bound, coder, "texts of one shape", domain, shape)
-    ordered = words.take(pc.sort_indices(words)) if len(words) else words
+    if not len(words):  # a preview head needs a level, be all cells null
+        width = array.type.byte_width if pa.types.is_fixed_size_binary(array.type) else 0
+        words = pa.array([bytes(width)], pa.binary()).cast(array.type)
+    ordered = words.take(pc.sort_indices(words))
     return ColumnPlan(
         field.name, field.type, bound, "network", f"{len(words)} values",
         make_domain(len(words), False, specials), TextCode(ordered),

@@ -25,12 +25,18 @@ def float_below(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
 
 
+def widened(x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The floats as doubles, which loses nothing."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return x.astype(np.float64, copy=False)
+
+
 def floats_within(x: npt.NDArray[Any], y: npt.NDArray[Any], limit: Fraction) -> Mask:
     """True where |x - y| <= limit in exact arithmetic; False where either is not finite.
 
     float16 and float32 widen to float64 without loss.
     """
-    a, b = x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    a, b = widened(x), widened(y)
     low = float_below(limit)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = a - b
@@ -67,7 +73,7 @@ def ints_within(x: Ints, y: Ints, limit: int) -> Mask:
 
 def floats_pointwise(x: npt.NDArray[Any], y: npt.NDArray[Any], ratio: Fraction) -> Mask:
     """True where |x - y| <= ratio |x| in exact arithmetic; False where either is not finite."""
-    a, b = x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    a, b = widened(x), widened(y)
     with np.errstate(invalid="ignore", over="ignore"):
         distance, allowed = np.abs(a - b), np.abs(a) * float_below(min(ratio, Fraction(2**52)))
         # two roundings of at most 2^-53 each cannot bridge this margin; subnormals are left to the fractions

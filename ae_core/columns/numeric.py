@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ae_core.columns.exact import floats_within
 from ae_core.columns.storage import Ints, Mask
+from ae_core.policy import read_fraction
 
 Cells = npt.NDArray[Any]
 _U64 = np.uint64
@@ -245,6 +246,6 @@ def quantiser_from_json(record: dict[str, Any]) -> Quantiser:
         if kind is FloatGrid:
             fields[key] = float.fromhex(fields[key])
     if fields.get("limit") is not None and kind in (FloatGrid, FloatDecimal):
-        fields["limit"] = Fraction(fields["limit"])
+        fields["limit"] = read_fraction(fields["limit"])
     built: Quantiser = kind(**fields)
     return built

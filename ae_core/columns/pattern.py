@@ -121,8 +121,9 @@ class PatternCode:
         ]
         end = 0
         for field in fields:
-            sound = end <= field.start and 1 <= field.length <= 13 and field.radix >= 1
-            sound &= field.radix <= 10**field.length or bool(field.letters)
+            whole = type(field.start) is int
+            sound = whole and end <= field.start and 1 <= field.length <= 13 and field.radix >= 1
+            sound = sound and (field.radix <= 10**field.length or bool(field.letters))
             if not sound or not field.letters.isascii() or len(set(field.letters)) != len(field.letters):
                 raise ValueError("a field that no writer wrote")
             end = field.start + field.length

@@ -250,26 +250,40 @@ def _write_parquet(array: pa.Array, field: pa.Field) -> bytes | None:
     try:
         pq.write_table(table, sink, compression="zstd", compression_level=19, write_statistics=False)
         page = sink.getvalue()
-        back = _read_parquet(page, named.type)
+        back = _read_parquet(page, named.type, len(array))
     except (pa.ArrowException, NotImplementedError, OSError):
         return None
     return page if same_cells(array, back) else None
 
 
-def _read_parquet(page: bytes, kind: pa.DataType) -> pa.Array:
-    # without threads: one page gains nothing from them, and pyarrow's pool can abort a process that ends soon after
-    array = one_array(pq.read_table(pa.BufferReader(page), use_threads=False).column(0))
+def _read_parquet(page: bytes, kind: pa.DataType, rows: int) -> pa.Array:
+    """The cells of a Parquet file of one column and so many rows, which its footer must say before they are read.
+
+    All in this thread: one page gains nothing from others, pyarrow's pools can abort a process that ends soon after,
+    and without memory for their threads they wait for ever.
+    """
+    with pq.ParquetFile(pa.BufferReader(page), pre_buffer=False) as file:
+        if (file.metadata.num_rows, len(file.schema_arrow)) != (rows, 1):
+            _corrupt("another column than the plan says")
+        array = _valid(file.read(use_threads=False).column(0))
     return array if array.type == kind else array.cast(kind)
+
+
+def _valid(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array, every chunk checked before any of it is moved."""
+    for chunk in column.chunks:
+        chunk.validate(full=True)
+    return one_array(column)
 
 
 def _unpack_arrow(tag: int, body: bytes, field: pa.Field, rows: int) -> pa.Array:
     try:
         if tag == _PARQUET:
-            array = _read_parquet(body, field.type)
+            array = _read_parquet(body, field.type, rows)
         else:
             size, at = read_varint(body, 0)
             with pa.ipc.open_stream(unpack_bytes(body[at:], size)) as reader:
-                array = one_array(reader.read_all().column(0))
+                array = _valid(reader.read_all().column(0))
         array.validate(full=True)
     except (pa.ArrowException, OSError, IndexError, NotImplementedError) as error:
         return _corrupt(f"not an Arrow column ({str(error).splitlines()[0]})")

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup, linear_from_json, linear_to_json, lookup_from_json, lookup_to_json
 from ae_core.columns.domain import (
+    MAX_LEVELS,
     MOST_SHIFT,
     SPECIALS,
     WIDE_LEVELS,
@@ -41,17 +41,24 @@ from ae_core.columns.pattern import PatternCode
 from ae_core.columns.storage import kind_of, working_type
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
-from ae_core.policy import Bound
+from ae_core.policy import Bound, read_fraction
 
 Coder = Literal["network", "mixing", "plain", "lookup", "linear"]
+
+MAX_HEAD = 64 << 20
+"""Most bytes of a plan's schema and records."""
+MAX_PLACES = 1 << 24
+"""Most entries of a lookup's table."""
 
 _MALFORMED = (
     pa.ArrowException,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     IndexError,
     KeyError,
     OSError,
+    RecursionError,
     TypeError,
     ValueError,
 )  # what reading records of the wrong shape may raise
@@ -186,6 +193,8 @@ class TablePlan:
         """The plan behind `data`; raises Corrupt where it is not one."""
         try:
             size, at = read_varint(data, 0)
+            if size > MAX_HEAD:
+                raise Corrupt(f"column plan: {size} bytes, at most {MAX_HEAD} are allowed")
             packed, at = _take(data, at)
             head = unpack_bytes(packed, size)
             schema_size, start = read_varint(head, 0)
@@ -250,15 +259,19 @@ def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
 
 def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) -> ColumnPlan:
     kind, value = record.get("bound", ("exact", None))
-    bound = Bound(kind, None if value is None else Fraction(value), record.get("sensitive", False))
+    bound = Bound(kind, None if value is None else read_fraction(value), record.get("sensitive", False))
     quantiser = quantiser_from_json(record["quantiser"]) if "quantiser" in record else None
     domain, code = None, None
     if "domain" in record:
         levels, ordinal, specials = record["domain"]
+        if not (_whole(levels, WIDE_LEVELS) and isinstance(ordinal, bool)):
+            raise Corrupt(f"column plan: {field.name!r} has an impossible domain: verify the archive")
         domain = make_domain(levels, ordinal, tuple(specials))
         code = _read_code(record, field.type, levels, quantiser, blobs)
     derived: Lookup | Linear | None = None
     if "lookup" in record:
+        if not _whole(record["lookup"]["count"], MAX_PLACES):
+            raise Corrupt(f"column plan: {field.name!r} is looked up in an impossible table: verify the archive")
         derived = lookup_from_json(record["lookup"], blobs)
     elif "linear" in record:
         derived = linear_from_json(record["linear"])
@@ -274,6 +287,8 @@ def _read_code(
 ) -> ValueCode:
     if "pattern" in record:
         return PatternCode.from_json(record["pattern"])
+    if levels > MAX_LEVELS and ("words" in record or "listed" in record["code"]):
+        raise Corrupt(f"column plan: a list of {levels} values: verify the archive")
     if "words" in record:
         return TextCode(unpack_words(blobs[record["words"]], working_type(kind), levels))
     number = record["code"]
@@ -283,7 +298,15 @@ def _read_code(
     quantiser = quantiser_from_json(number["quantiser"]) if "quantiser" in number else shared
     if quantiser is None:
         raise Corrupt("column plan: numbers without a quantiser: verify the archive")
-    return NumberCode(quantiser, number["first"], listed, number.get("shift", 0))
+    first, shift = number["first"], number.get("shift", 0)
+    if not (type(first) is int and -(2**63) <= first < 2**63 and _whole(shift, MOST_SHIFT)):
+        raise Corrupt("column plan: numbers that begin or end nowhere: verify the archive")
+    return NumberCode(quantiser, first, listed, shift)
+
+
+def _whole(value: object, most: int) -> bool:
+    """Whether a value out of JSON is a whole number from 0 to `most`."""
+    return type(value) is int and 0 <= value <= most
 
 
 def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None:
@@ -317,7 +340,7 @@ def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None
             and len(keys) == len(derived.keys) <= 3
         )
         room = math.prod(derived.sizes)
-        sound &= room < 2**62 and len(derived.places) > 0 and bool((np.diff(derived.places) > 0).all())
+        sound &= room < 2**62 and len(derived.places) > 0 and bool((derived.places[1:] > derived.places[:-1]).all())
         sound &= int(derived.places[0]) >= 0 and int(derived.places[-1]) < room
         sound &= int(derived.codes.min()) >= 0 and int(derived.codes.max()) < (
             column.domain.size if column.domain else 0

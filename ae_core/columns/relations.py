@@ -183,6 +183,8 @@ def _find_sum(target: int, inputs: Sequence[int], cells: dict[int, Cells], start
 
 def _windows(valid: Mask | None, starts: Ints, rows: int) -> Iterable[Ints]:
     """Rows of a few blocks of the sample, spread over each block."""
+    if not len(starts):
+        return  # a sample without rows has no blocks
     ends = [*starts[1:].tolist(), rows]
     blocks = list(zip(starts.tolist(), ends, strict=True))
     for low, high in sorted({blocks[0], blocks[len(blocks) // 2], blocks[-1]}):

@@ -37,6 +37,8 @@ def _equal_values(a: pa.Array, b: pa.Array, both: Mask) -> Mask:
     types, kind = pa.types, a.type
     if isinstance(kind, pa.BaseExtensionType):
         return equal_cells(a.storage, b.storage)
+    if types.is_run_end_encoded(kind):
+        return equal_cells(pc.run_end_decode(a), pc.run_end_decode(b))
     if types.is_floating(kind):
         width = float_dtype(kind).itemsize
         return np.asarray(read_floats(a, None).view(f"u{width}") == read_floats(b, None).view(f"u{width}"), np.bool_)
@@ -45,12 +47,12 @@ def _equal_values(a: pa.Array, b: pa.Array, both: Mask) -> Mask:
         for index in range(kind.num_fields):
             same &= equal_cells(_child(a, index), _child(b, index))
         return same
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind) or types.is_map(kind):
-        return _equal_lists(a, b, both)
+    if _is_list(kind):
+        return _equal_lists(_as_list(a), _as_list(b), both)
     try:
         result = one_array(pc.fill_null(pc.equal(a, b), True))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        # unions, run ends, list views and intervals are rare: compare what Python sees of them
+        # unions and intervals are rare: compare what Python sees of them
         pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
         return np.fromiter((repr(x) == repr(y) for x, y in pairs), np.bool_, len(a))
     return np.asarray(result.to_numpy(zero_copy_only=False), np.bool_)
@@ -60,33 +62,37 @@ def _child(array: pa.Array, index: int) -> pa.Array:
     return array.field(index).slice(0, len(array)) if array.offset == 0 else array.flatten()[index]
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    plain = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind) or types.is_map(kind)
+    return bool(plain or types.is_list_view(kind) or types.is_large_list_view(kind))
+
+
+def _as_list(array: pa.Array) -> pa.Array:
+    """A map as the list of its entries, any other list as it is."""
+    if not pa.types.is_map(array.type):
+        return array
+    bounds = np.array(array.offsets)
+    entries = pa.StructArray.from_arrays([array.keys, array.items], names=["key", "value"])
+    return pa.ListArray.from_arrays(
+        pa.array(bounds - bounds[0], pa.int32()),
+        entries.slice(bounds[0], bounds[-1] - bounds[0]) if len(entries) != bounds[-1] - bounds[0] else entries,
+        mask=None if array.null_count == 0 else pa.array(~_valid(array)),
+    )
+
+
 def _equal_lists(a: pa.Array, b: pa.Array, both: Mask) -> Mask:
-    fixed = pa.types.is_fixed_size_list(a.type)
-    rows = pa.array(np.flatnonzero(both))
-    ka, kb = a.take(rows), b.take(rows)
-    la = np.full(len(rows), a.type.list_size) if fixed else np.diff(_offsets(ka))
-    lb = np.full(len(rows), b.type.list_size) if fixed else np.diff(_offsets(kb))
-    kept = np.array(la == lb)
-    where = pa.array(np.flatnonzero(kept))
-    equal = equal_cells(_values(ka.take(where)), _values(kb.take(where)))
-    bounds = np.concatenate([[0], np.cumsum(la[kept])])
-    wrong = np.concatenate([[0], np.cumsum(~equal)])
-    kept[kept] = wrong[bounds[1:]] == wrong[bounds[:-1]]
-    same = np.ones(len(a), np.bool_)
-    same[both] = kept
-    return same
+    """Lists by their items one beside the other, which no kernel has to move: views have none that does."""
+    la, lb = _lengths(a), _lengths(b)
+    kept = both & (la == lb)
+    if kept.sum() == _valid(a).sum() == _valid(b).sum():
+        wrong = np.concatenate([[0], np.cumsum(~equal_cells(a.flatten(), b.flatten()))])
+        ends = np.cumsum(np.where(kept, la, 0))
+        return kept & (wrong[ends] == wrong[ends - np.where(kept, la, 0)])
+    for row in np.flatnonzero(kept):
+        kept[row] = equal_cells(a[row].values, b[row].values).all()
+    return kept
 
 
-def _offsets(array: pa.Array) -> np.ndarray:
-    return np.asarray(array.offsets)
-
-
-def _values(array: pa.Array) -> pa.Array:
-    if pa.types.is_map(array.type):
-        entries = array.offsets
-        start, stop = entries[0].as_py(), entries[-1].as_py()
-        keys, items = array.keys, array.items
-        if len(keys) != stop - start:
-            keys, items = keys.slice(start, stop - start), items.slice(start, stop - start)
-        return pa.StructArray.from_arrays([keys, items], names=["key", "value"])
-    return array.flatten()
+def _lengths(array: pa.Array) -> np.ndarray:
+    return np.asarray(pc.list_value_length(array).fill_null(0), np.int64)

@@ -20,6 +20,8 @@ from ae_core.columns.packing import (
 from ae_core.errors import Corrupt
 
 _JOINED, _FRONT = range(2)
+MAX_LETTERS = 1 << 31
+"""Of all words together: words that share their beginnings unfold, the last to the length of all."""
 
 
 def pack_words(words: pa.Array) -> bytes:
@@ -58,6 +60,7 @@ def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
         raise Corrupt("column plan: impossible word lengths: verify the archive")
     if int(lengths.sum()) != size:
         raise Corrupt("column plan: word lengths that do not add up: verify the archive")
+    _check_total(lengths.tolist(), shared.tolist())
     letters = unpack_bytes(tail[at:], size)
     words: list[bytes] = []
     start, before = 0, b""
@@ -66,6 +69,16 @@ def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
         start += length
         words.append(before)
     return from_binary(pa.array(words, pa.large_binary()), kind)
+
+
+def _check_total(lengths: list[int], shared: list[int]) -> None:
+    """Refuse words that would unfold to too many letters, before any of them is made."""
+    total = before = 0
+    for length, keep in zip(lengths, shared, strict=True):
+        before = min(before, keep) + length
+        total += before
+        if total > MAX_LETTERS:
+            raise Corrupt(f"column plan: words of more than {MAX_LETTERS} bytes: verify the archive")
 
 
 def to_binary(array: pa.Array) -> pa.Array:

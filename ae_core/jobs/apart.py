@@ -16,6 +16,7 @@ from ae_core.jobs import verify_worker
 from ae_core.jobs.fresh import fresh_environment
 from ae_core.jobs.verify_worker import PartitionProof, VerifyRequest
 from ae_core.lake import LakePartition
+from ae_core.policy import Check
 
 VERIFY_SECONDS = 6 * 3600.0
 """A verifying process that has not answered by then is taken for hung."""
@@ -50,20 +51,26 @@ def run_apart(module: ModuleType, request: bytes) -> Any:
 
 
 def prove_apart(
-    archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int = 0
+    archive: str,
+    proposal: str,
+    sources: Sequence[LakePartition],
+    *,
+    threads: int = 0,
+    checks: Sequence[Check] = (),
 ) -> list[PartitionProof]:
     """What a fresh process finds when it decodes partitions and compares them with their sources, in their order.
 
     Parameters
     ----------
     proposal : JSON of what is staged; an empty proposal looks at what is committed.
+    checks : queries of the policy that have to answer nearly the same on the rebuilt data.
 
     Raises
     ------
     NotCommitted, Corrupt
         As `run_apart`.
     """
-    request = VerifyRequest(archive, proposal, tuple(sources), threads)
+    request = VerifyRequest(archive, proposal, tuple(sources), threads, tuple(checks))
     answer = run_apart(verify_worker, TypeAdapter(VerifyRequest).dump_json(request))
     proofs = TypeAdapter(list[PartitionProof]).validate_python(answer["proofs"])
     if [proof.partition for proof in proofs] != [source.id for source in sources]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.store import Store
 from ae_core.columns import check_block
 from ae_core.dataset import Partition, open_archive
 from ae_core.errors import LakeError, LatentlakeError, OutputExists
@@ -39,14 +41,17 @@ def audit(
     html: str | None = None,
     expect_head: str | None = None,
     where: Where = None,
+    sample: float = 1.0,
     snapshot: int | None = None,
     threads: int = 0,
     progress: Progress = silent,
+    store: Store | None = None,
 ) -> AuditResult:
     """Decode the chosen partitions and prove the losses that their certificates state.
 
     Without `lake` the digest of what is decoded has to be the recorded one: decoding is bit-exact, so equal digests
-    re-prove the recorded losses. With `lake` every cell is measured against its original.
+    re-prove the recorded losses. With `lake` every cell is measured against its original. Of a `sample` below 1 only
+    that share of the partitions is audited, at least one, picked anew each time: in time every one has its turn.
 
     Raises
     ------
@@ -57,9 +62,12 @@ def audit(
     """
     if html is not None and Path(html).exists():
         raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
-    source = open_archive(archive, snapshot=snapshot, expect_head=expect_head)
+    source = open_archive(archive, snapshot=snapshot, expect_head=expect_head, store=store)
     partitions = source.partitions(where)
-    originals = {} if lake is None else _originals(lake, partitions)
+    if sample < 1 and partitions:
+        picked = set(random.sample(range(len(partitions)), max(1, round(sample * len(partitions)))))
+        partitions = tuple(partition for place, partition in enumerate(partitions) if place in picked)
+    originals = {} if lake is None else find_originals(lake, partitions)
     audited = []
     for done, partition in enumerate(partitions):
         progress("audit", done, len(partitions))
@@ -67,7 +75,7 @@ def audit(
     progress("audit", len(partitions), len(partitions))
     if html is not None:
         details = {one.certificate.partition: one.detail for one in audited if one.detail is not None}
-        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where)
+        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where and sample == 1)
     summary = summarise([one.certificate for one in audited], {}).columns if audited else ()
     return AuditResult(
         archive=source.url,
@@ -82,12 +90,35 @@ def audit(
     )
 
 
-def _originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakePartition]:
+def find_originals(lake: str, partitions: Sequence[Partition]) -> Mapping[str, LakePartition]:
+    """The partitions that the lake still holds, by id.
+
+    Raises
+    ------
+    LakeError
+        When the lake is not there, or holds none of them.
+    """
     found = {partition.id: partition for partition in list_partitions(lake)}
     wanted = {partition.id for partition in partitions}
     if partitions and wanted.isdisjoint(found):
         raise LakeError(f"{lake} holds none of the archived partitions, such as {partitions[0].id}")
     return {name: partition for name, partition in found.items() if name in wanted}
+
+
+def require_same(partition: Partition, original: LakePartition) -> None:
+    """Pass when the lake holds exactly the files that were compressed.
+
+    Raises
+    ------
+    LakeError
+        When one is another file by now, or is missing.
+    """
+    recorded = {source.name: source.sha256 for source in partition.manifest.sources}
+    for file in original.files:
+        if recorded.pop(file.name, None) != file_sha256(original, file):
+            raise LakeError(f"{original.path_of(file)} is not the file that was compressed: compress it again")
+    if recorded:
+        raise LakeError(f"{original.id}: {min(recorded)} was compressed and is no longer in the lake")
 
 
 def _audit(partition: Partition, original: LakePartition | None, threads: int, *, drawn: bool) -> Audited:
@@ -141,10 +172,7 @@ def _measure(
     BoundViolated
         When a cell is outside its bound.
     """
-    recorded = {source.name: source.sha256 for source in partition.manifest.sources}
-    for file in original.files:
-        if recorded.get(file.name) != file_sha256(original, file):
-            raise LakeError(f"{original.path_of(file)} is not the file that was compressed: compress it again")
+    require_same(partition, original)
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
     for before, after in zip_longest(read_blocks(original), partition.blocks(threads=threads)):

@@ -71,7 +71,9 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
         if problem is None:
             good.append((staged, proof))
         else:
-            outcomes.append(PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows))
+            outcomes.append(
+                PartitionOutcome(staged.source.id, "failed", problem, rows=staged.rows, checks=proof.checks)
+            )
     if good:
         number = _append(prepared, [staged for staged, _ in good], [proof for _, proof in good])
         outcomes += [
@@ -85,8 +87,9 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
                 worst_ratio=staged.worst_ratio,
                 commit=number,
                 seconds=staged.seconds,
+                checks=proof.checks,
             )
-            for staged, _ in good
+            for staged, proof in good
         ]
     return outcomes
 
@@ -94,7 +97,7 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
 def prove_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 0) -> list[PartitionProof]:
     """What a fresh process with cold caches finds in the staged partitions; see `prove_apart`."""
     sources = [staged.source for staged in batch]
-    return prove_apart(prepared.archive, _proposal(batch).to_json(), sources, threads=threads)
+    return prove_apart(prepared.archive, _proposal(batch).to_json(), sources, threads=threads, checks=prepared.checks)
 
 
 def operation_key(prepared: Prepared, uid: str, batch: Sequence[Staged], replaced: Mapping[str, str]) -> str:

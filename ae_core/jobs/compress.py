@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ae_core.archive.reader import open_snapshot
-from ae_core.errors import LakeError, LatentlakeError, PartialBatch
+from ae_core.errors import CheckFailed, LakeError, LatentlakeError, PartialBatch
 from ae_core.jobs import setbacks
 from ae_core.jobs.choice import Order
 from ae_core.jobs.commit import Batcher, commit_batch
@@ -71,7 +71,8 @@ class Run:
         Raises
         ------
         LatentlakeError
-            The one error that there was, when nothing landed; else `PartialBatch`, which says what did.
+            The one error that there was, when nothing landed; else `PartialBatch`, or `CheckFailed` where a check of
+            the policy failed, which say what did.
         """
         failed = [outcome for outcome in self.outcomes if outcome.action == "failed"]
         done = [outcome for outcome in self.outcomes if outcome.action == "compressed"]
@@ -87,7 +88,10 @@ class Run:
         if failed:
             landed = ", ".join(sorted(outcome.partition for outcome in done)) or "none"
             missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
-            raise PartialBatch(f"committed: {landed}; not committed: {missing}; run again for the rest")
+            said = f"committed: {landed}; not committed: {missing}"
+            if any(not check.passed for outcome in failed for check in outcome.checks):
+                raise CheckFailed(f"{said}; narrow the bounds of what the check reads, or let it change by more")
+            raise PartialBatch(f"{said}; run again for the rest")
         new = {outcome.commit for outcome in done if outcome.commit is not None}
         new |= {prepared.commit for prepared in self.models if prepared.commit is not None}
         begun = {outcome.partition for outcome in self.outcomes}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
-from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, slice_files, write_json
+from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, safe_name, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.restore import into_lake, is_home, refuse_partial
 from ae_core.jobs.results import DecodedPartition, DecodeResult, LostRows, WrittenFile
@@ -67,7 +67,7 @@ def decode(
     home = is_home(out, source.uid)
     if home:
         refuse_partial(columns, rows, layer, salvage=salvage)
-    names = [file.name for partition in partitions for file in files_of(partition, chosen)]
+    names = [safe_name(file.name) for partition in partitions for file in files_of(partition, chosen)]
     with into_lake(out, names, source.uid) if home else new_folder(out) as folder:
         if salvage:
             written, more = _salvage(source, partitions, folder, columns, chosen, kind, threads, progress)

@@ -16,11 +16,13 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.format import SourceFile as RecordedFile
 from ae_core.archive.log import open_archive
 from ae_core.archive.names import partition_folder
+from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import put_layers, put_partition
-from ae_core.certificates import store_certificate
+from ae_core.certificates import CHECKS, store_certificate
 from ae_core.columns import check_block
-from ae_core.dataset import LOCKSTEP_CELLS, preview_names
+from ae_core.dataset import LOCKSTEP_CELLS, Archive, Partition, preview_names
 from ae_core.errors import SourceChanging
+from ae_core.jobs.checks import run_checks
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
@@ -169,7 +171,7 @@ class _Encoder:
 def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
     """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
     share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
-    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * columns)))
+    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * max(1, columns))))
 
 
 def _grouped(tables: Iterable[pa.Table], size: int) -> Iterator[tuple[pa.Table, ...]]:
@@ -230,6 +232,10 @@ def _stage(
         extra=own_schema(encoder.schema, info.schema)
         | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {}),
     )
+    if prepared.checks:
+        staged = Partition(Archive(open_snapshot(prepared.archive)), manifest)
+        outcomes = run_checks(prepared.checks, staged, partition)
+        manifest = replace(manifest, extra={**manifest.extra, CHECKS: [outcome.to_dict() for outcome in outcomes]})
     manifest = replace(manifest, certificate=store_certificate(certificate, manifest, info, codec))
     proposal = put_partition(archive, folder, manifest)
     stored = sum(change.manifest.length for change in proposal.changes if change.manifest is not None)

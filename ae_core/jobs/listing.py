@@ -9,6 +9,7 @@ from ae_core.archive.log import Archive, open_archive, read_log, read_state
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.state import Logged
+from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
@@ -26,14 +27,14 @@ from ae_core.records import TableInfo, file_path, layer_sizes, select_manifests,
 from ae_core.selection import Where
 
 
-def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) -> Listing:
+def list_archive(url: str, *, where: Where = None, snapshot: int | None = None, store: Store | None = None) -> Listing:
     """The partitions of a snapshot with their sizes; totals count every byte that the snapshot refers to.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    found = open_snapshot(url, number=snapshot)
+    found = open_snapshot(url, number=snapshot, store=store)
     manifests = select_manifests(found, where)
     tables: dict[str, TableInfo] = {}
     return Listing(
@@ -46,7 +47,9 @@ def list_archive(url: str, *, where: Where = None, snapshot: int | None = None) 
     )
 
 
-def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> PartitionDetail:
+def show_partition(
+    url: str, partition: str, *, snapshot: int | None = None, store: Store | None = None
+) -> PartitionDetail:
     """Everything that a snapshot records about one partition.
 
     Raises
@@ -54,7 +57,7 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     UsageError
         When there is no such partition; the message names some that there are.
     """
-    found = open_snapshot(url, number=snapshot)
+    found = open_snapshot(url, number=snapshot, store=store)
     if partition not in found.state.partitions:
         some = ", ".join(found.partitions[:12]) or "none"
         raise UsageError(f"{url}: no partition {partition!r}; there are: {some}")
@@ -77,14 +80,14 @@ def show_partition(url: str, partition: str, *, snapshot: int | None = None) -> 
     )
 
 
-def archive_log(url: str, *, snapshot: int | None = None) -> Log:
+def archive_log(url: str, *, snapshot: int | None = None, store: Store | None = None) -> Log:
     """The commits of an archive up to a snapshot, newest first.
 
     Raises
     ------
     UsageError, Corrupt
     """
-    archive = open_archive(url)
+    archive = open_archive(url, store=store)
     commits = read_log(archive, number=snapshot)
     condemned = read_state(archive).condemned
     return Log(

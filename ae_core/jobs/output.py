@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,8 +10,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,8 +90,29 @@ def new_folder(out: str) -> Iterator[Path]:
 
 
 def write_json(path: Path, document: object) -> None:
-    """Write one JSON document, indented, with a final newline."""
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write one JSON document, indented, with a final newline, to a file that is not there yet."""
+    with _new_file(path, path.name) as file:
+        file.write((json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _new_file(path: Path, name: str) -> BinaryIO:
+    """The file `name` of an archive, made.
+
+    Raises
+    ------
+    Corrupt
+        When another of its files has that name, in upper or lower case where the file system takes these for the same.
+    UsageError
+        When there is no room for it, or no leave to write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cast("BinaryIO", path.open("xb"))
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise Corrupt(f"the archive names two files of one name, {name!r}, here: nothing is overwritten") from None
+    except (OSError, UnicodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "not a name here"
+        raise UsageError(f"the file {name[:200]!r} of the archive cannot be written ({what})") from None
 
 
 class PartitionWriter:
@@ -103,6 +125,7 @@ class PartitionWriter:
         self._index = 0
         self._left = 0
         self._writer: Any = None
+        self._file: BinaryIO = io.BytesIO()
 
     def write(self, table: pa.Table) -> None:
         """Append rows, going on to the next file wherever one is full."""
@@ -126,7 +149,7 @@ class PartitionWriter:
 
         """
         if self._writer is not None:
-            self._writer.close()
+            self._finish()
         if self._left or self._index + 1 != len(self._files):
             raise Corrupt(f"{self._files[self._index].name}: the archive holds fewer rows than its manifest says")
         return tuple(self._files)
@@ -140,13 +163,16 @@ class PartitionWriter:
 
     def _open(self, schema: pa.Schema) -> None:
         file = self._files[self._index]
-        path = self._root / safe_name(file.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._file = _new_file(self._root / safe_name(file.name), file.name)
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         self._left = file.rows
 
-    def _next(self, schema: pa.Schema) -> None:
+    def _finish(self) -> None:
         self._writer.close()
+        self._file.close()
+
+    def _next(self, schema: pa.Schema) -> None:
+        self._finish()
         self._index += 1
         if self._index == len(self._files):
             raise Corrupt(f"{self._files[-1].name}: the archive holds more rows than its manifest says")
@@ -159,11 +185,10 @@ def safe_name(name: str) -> str:
     Raises
     ------
     Corrupt
-        When the name is absolute, empty, or climbs out.
+        When the name is absolute, empty, or climbs out, or has an empty part.
 
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\x00" in name or "\\" in name:
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\x00" in name or "\\" in name:
         raise Corrupt(f"the archive names a file outside of OUT: {name!r}")
     return name
 

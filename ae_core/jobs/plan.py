@@ -12,6 +12,7 @@ from ae_core.archive.reader import Snapshot
 from ae_core.errors import DataWouldBeLost, LakeError, PolicyError
 from ae_core.jobs import setbacks
 from ae_core.jobs.changes import Verdict, judge
+from ae_core.jobs.checks import check_checks
 from ae_core.jobs.choice import in_order, too_young
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
@@ -171,8 +172,9 @@ def _groups(
             for name, rule in policy.columns.items()
             if name in known.names or name in policy.partition_keys or name not in every
         }
-        own_policy = policy.model_copy(update={"columns": rules})
+        own_policy = policy.model_copy(update={"columns": rules}).without_checks()
         resolve(own_policy, known, {})  # refuses a column or a loss that does not exist, before any value is read
+        check_checks(policy.checks, known, members[0].keys)
         held = None if snapshot is None else held_table(snapshot, known, own_policy)
         groups.append(Group(known, own_policy, tuple(members), held))
     return tuple(groups), tuple(unreadable)

@@ -26,6 +26,7 @@ from ae_core.jobs.request import CompressRequest, noted
 from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
+from ae_core.policy import Check, load_policy
 from ae_core.records import TableInfo, check_stored, read_table_info
 
 
@@ -47,6 +48,7 @@ class Prepared:
     page_data: bool
     format: int
     note: str = ""
+    checks: tuple[Check, ...] = ()
 
 
 def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: Progress = silent) -> Prepared:
@@ -110,7 +112,8 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
 def _prepared(
     request: CompressRequest, target: Snapshot, table: str, since: int, use: ModelUse, commit: int | None
 ) -> Prepared:
-    given = request.page_data, target.level.format, request.note
+    checks = load_policy(request.policy + "\n").checks
+    given = request.page_data, target.level.format, request.note, checks
     return Prepared(request.archive, table, use.digest, since, use, commit, *given)
 
 

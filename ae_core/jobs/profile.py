@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -11,16 +12,28 @@ import pyarrow.compute as pc
 import yaml
 
 from ae_core.columns import TablePlan, build_plan, encode_columns
+from ae_core.jobs.findings import FEW_VALUES, Findings, dependence, look
 from ae_core.jobs.plan import ranged_columns
 from ae_core.jobs.request import policy_text
-from ae_core.jobs.results import ColumnProposal, LakeProfile
+from ae_core.jobs.results import ColumnProposal, LakeProfile, RangePrediction
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
-from ae_core.policy import Bound, ResolvedPolicy, family, load_policy, resolve
+from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
 
 PROFILE_CELLS = 2_000_000
-FEW_VALUES = 256
+LADDER_CELLS = 300_000
+LADDER = ("0", "0.001", "0.01", "0.05")
+_QUANTILES = (
+    ("0.1 %", 0.001),
+    ("1 %", 0.01),
+    ("25 %", 0.25),
+    ("50 %", 0.5),
+    ("75 %", 0.75),
+    ("99 %", 0.99),
+    ("99.9 %", 0.999),
+)
+_FREQUENT = 5
 PROPOSED_RANGE = "0.001"
 
 
@@ -32,6 +45,9 @@ class Seen:
     distinct: int
     minimum: str | None
     maximum: str | None
+    findings: Findings
+    quantiles: dict[str, float]
+    frequent: tuple[tuple[str, int], ...]
 
 
 def profile_lake(
@@ -67,7 +83,32 @@ def profile_lake(
             _proposal(column, resolved.bounds[column.name], seen[column.name], sizes[column.name], given=given)
             for column in plan.columns
         ),
+        warnings=tuple(w for name, one in seen.items() for w in one.findings.warnings(name, resolved.bounds[name])),
+        by_range=tuple(_predictions(schema, partitions, seen, rows)),
     )
+
+
+def _predictions(
+    schema: pa.Schema, partitions: Sequence[LakePartition], seen: dict[str, Seen], rows: int
+) -> Iterator[RangePrediction]:
+    """Bytes of the lake with every measurement within some shares of its range, from a small sample."""
+    sample = read_sample(partitions, cells=LADDER_CELLS)
+    share = rows / max(1, sum(block.num_rows for block in sample))
+    measured = [
+        field.name
+        for field in schema
+        if family(field.type) in ("integer", "float", "decimal")
+        and not (seen[field.name].findings.identifier or seen[field.name].findings.constant)
+    ]
+    ranges = column_ranges(partitions, measured) if measured else {}
+    for width in LADDER:
+        limit = Limit("range", Fraction(width)) if float(width) else Limit("exact")
+        rules = {name: ColumnRule(bound=limit) for name in measured}
+        sizes = plain_bytes(
+            build_plan(schema, sample, resolve(Policy(version=1, columns=rules), schema, ranges)), sample
+        )
+        scaled = {name: round(size * share) for name, size in sizes.items()}
+        yield RangePrediction(float(width), sum(scaled.values()), scaled)
 
 
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:
@@ -101,7 +142,11 @@ def propose(schema: pa.Schema, partition: LakePartition, seen: dict[str, Seen]) 
 
 def _rule(field: pa.Field, seen: Seen) -> tuple[str, str]:
     """The bound proposed for a column, and why."""
-    kind = family(field.type)
+    kind, found = family(field.type), seen.findings
+    if kind != "other" and (found.identifier or found.money or found.constant):
+        return "exact", "; ".join(found.lines)
+    if kind == "float" and seen.distinct > FEW_VALUES and found.spread is not None:
+        return f"{{abs: {found.spread * float(PROPOSED_RANGE):.2g}}}", "; ".join(found.lines)
     if kind == "float" and seen.distinct > FEW_VALUES:
         return f"{{range: {PROPOSED_RANGE}}}", "looks measured, within a thousandth of its range"
     reasons = {
@@ -127,6 +172,9 @@ def _proposal(column: Any, bound: Bound, seen: Seen, size: int, *, given: bool) 
         minimum=None if bound.sensitive else seen.minimum,
         maximum=None if bound.sensitive else seen.maximum,
         sample_bytes=size,
+        findings=tuple(filter(None, (*seen.findings.lines, dependence(column.coder, column.reason)))),
+        quantiles={} if bound.sensitive else seen.quantiles,
+        frequent=() if bound.sensitive else seen.frequent,
     )
 
 
@@ -148,4 +196,25 @@ def _look(field: pa.Field, sample: Sequence[pa.Table]) -> Seen:
     if has_range(field.type) and not pa.types.is_dictionary(field.type) and distinct:
         extremes = pc.min_max(column)
         low, high = (str(extremes[name]) for name in ("min", "max"))
-    return Seen(column.null_count, distinct, low, high)
+    numbers = family(field.type) in ("integer", "float") and not pa.types.is_dictionary(field.type) and distinct > 0
+    return Seen(
+        column.null_count,
+        distinct,
+        low,
+        high,
+        look(field, column, distinct),
+        _quantiles(column) if numbers else {},
+        _frequent(column) if distinct else (),
+    )
+
+
+def _quantiles(column: pa.ChunkedArray) -> dict[str, float]:
+    found = pc.quantile(column.cast(pa.float64()), [q for _, q in _QUANTILES]).to_pylist()
+    return {name: value for (name, _), value in zip(_QUANTILES, found, strict=True) if value is not None}
+
+
+def _frequent(column: pa.ChunkedArray) -> tuple[tuple[str, int], ...]:
+    """The values that occur most, with their counts."""
+    counts = pc.value_counts(pc.drop_null(column))
+    order = pc.sort_indices(counts.field("counts"), sort_keys=[("", "descending")])[:_FREQUENT]
+    return tuple((str(one["values"]), one["counts"]) for one in counts.take(order).to_pylist())

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ae_core.report.impact import CheckOutcome
+
 
 @dataclass(frozen=True)
 class ColumnProposal:
@@ -25,6 +27,21 @@ class ColumnProposal:
     minimum: str | None
     maximum: str | None
     sample_bytes: int
+    findings: tuple[str, ...] = ()
+    quantiles: dict[str, float] = field(default_factory=dict)
+    frequent: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class RangePrediction:
+    """About how large the lake gets with every measurement within `range` of its range, by plain coders alone.
+
+    `columns` are bytes of each column. A trained model usually needs less, and is only used where it does.
+    """
+
+    range: float
+    bytes: int
+    columns: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class LakeProfile:
     predicted_bytes: int
     policy: str
     columns: tuple[ColumnProposal, ...]
+    warnings: tuple[str, ...] = ()
+    by_range: tuple[RangePrediction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,7 @@ class PartitionOutcome:
     worst_ratio: float | None = None
     commit: int | None = None
     seconds: float = 0.0
+    checks: tuple[CheckOutcome, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -407,6 +427,39 @@ class AuditResult:
 
 
 @dataclass(frozen=True)
+class QueryChange:
+    """The largest change of a result column, absolute and over its original value; `row` is where."""
+
+    column: str
+    absolute: float
+    relative: float
+    row: str
+
+
+@dataclass(frozen=True)
+class QueryAudit:
+    """A query's answer from the archive, and from the originals of the `compared` partitions.
+
+    `original` and `archived` are the answers over these, matched row by row; `answer` is the archive's over all.
+    `not_compared` says of each other partition why.
+    """
+
+    archive: str
+    snapshot: int
+    head_sha256: str
+    sql: str
+    columns: tuple[str, ...]
+    answer: tuple[tuple[Any, ...], ...]
+    compared: tuple[str, ...]
+    not_compared: dict[str, str]
+    original: tuple[tuple[Any, ...], ...]
+    archived: tuple[tuple[Any, ...], ...]
+    only_original: int
+    only_archived: int
+    changes: tuple[QueryChange, ...]
+
+
+@dataclass(frozen=True)
 class LoggedCommit:
     """One commit of the log; `bytes` is what it added, its own object included."""
 
@@ -474,3 +527,27 @@ class UpgradeResult:
     optional: tuple[str, ...]
     reader: str
     commit: int | None
+
+
+@dataclass(frozen=True)
+class LakeStatus:
+    """How a lake stands: sizes in bytes, `seconds` spent on encoding, money by the prices that were given.
+
+    `pending` partitions are due for the next run, `waiting` are too young, `set_aside` failed three times.
+    `saved_a_month` is what the archived partitions cost less than their originals, once these are expired.
+    """
+
+    lake: str
+    archive: str
+    archived: int
+    source_bytes: int
+    archive_bytes: int
+    pending: int
+    pending_bytes: int
+    waiting: int
+    set_aside: int
+    seconds: float
+    saved_a_month: float
+    spent: float
+    next_run: str | None
+    problems: tuple[str, ...]

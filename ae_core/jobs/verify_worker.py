@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
 import pyarrow as pa
@@ -23,9 +23,12 @@ from ae_core.archive.stage import Proposal
 from ae_core.columns import check_block
 from ae_core.dataset import Archive, Partition, decoded
 from ae_core.errors import LatentlakeError
+from ae_core.jobs.checks import run_checks
 from ae_core.lake import LakePartition, read_blocks, schema
+from ae_core.policy import Check
 from ae_core.records import check_stored
 from ae_core.report.certificate import Verdict, verdict_of
+from ae_core.report.impact import CheckOutcome
 from ae_core.report.losses import LossAccumulator
 
 
@@ -37,6 +40,7 @@ class VerifyRequest:
     proposal: str
     sources: tuple[LakePartition, ...]
     threads: int
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class PartitionProof:
     worst_ratio: float
     worst_column: str | None
     problem: str | None
+    checks: tuple[CheckOutcome, ...] = ()
 
 
 def prove(request: VerifyRequest) -> list[PartitionProof]:
@@ -69,6 +74,8 @@ def prove(request: VerifyRequest) -> list[PartitionProof]:
             tables.close()
             proof = _prove(staged, partition, source, _tables([(partition, source)], request.threads))
             tables = _tables(pairs[place + 1 :], request.threads)
+        if proof.problem is None and request.checks:
+            proof = _check(proof, request.checks, partition, source)
         proofs.append(proof)
     return proofs
 
@@ -108,6 +115,18 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
         worst_column=measured.worst_column,
         problem=problem or _disagreement(partition, rows, digest.hexdigest(), measured),
     )
+
+
+def _check(
+    proof: PartitionProof, checks: Sequence[Check], partition: Partition, source: LakePartition
+) -> PartitionProof:
+    """The proof with what the checks find; a failing one is a problem."""
+    try:
+        outcomes = run_checks(checks, partition, source)
+    except LatentlakeError as error:
+        return replace(proof, problem=str(error))
+    failed = [f"check {outcome.name!r}: {outcome.problem}" for outcome in outcomes if not outcome.passed]
+    return replace(proof, checks=outcomes, problem="; ".join(failed) or None)
 
 
 def _disagreement(partition: Partition, rows: int, digest: str, measured: Verdict) -> str | None:

@@ -14,6 +14,8 @@ import numpy as np
 from ae_core.errors import Corrupt, ModelError
 from ae_core.kernels.frozen import (
     COPY_CLASSES,
+    MAX_CANDIDATES_PER_POSITION,
+    MAX_POSITIONS,
     Candidate,
     FrozenEncoder,
     FrozenGroup,
@@ -56,6 +58,11 @@ def _group_to_tensors(group: FrozenGroup) -> tuple[Meta, Tensors]:
 
 def _group_from_tensors(meta: Meta, t: Mapping[str, np.ndarray]) -> FrozenGroup:
     alphabets = tuple(int(k) for k in meta["alphabets"])
+    most = min(len(alphabets), MAX_POSITIONS)
+    if len(alphabets) > most or len(meta["given"]) > most:
+        raise ModelError(f"frozen model: {len(alphabets)} positions, {len(meta['given'])} of them given")
+    if len(meta["candidates"]) > MAX_CANDIDATES_PER_POSITION * most:
+        raise ModelError(f"frozen model: {len(meta['candidates'])} candidates of {most} positions")
     coded = tuple(p not in meta["given"] for p in range(len(alphabets)))
     if coded.count(False) != len(meta["given"]):
         raise ModelError(f"frozen model: given positions {meta['given']} of {len(alphabets)}")

@@ -38,6 +38,7 @@ from ae_core.mixing.plan import (
 SEARCH_ROWS = 16_384  # rows on which contexts are tried
 LEAST_SEARCH_ROWS = 2_048  # of wide tables; guesses are fitted and finished models compared on twice the rows
 NEIGHBOURS = 48  # columns that one looks at, the nearest: cost stays linear in columns
+MANY_COLUMNS, FEW_NEIGHBOURS = 256, 8  # of a table with more columns, the search for each has to be brief
 BEFORE: Reference = (-1,)
 _TRIED = 10  # features that are combined, the best alone first
 _CONTEXTS = 6
@@ -73,14 +74,16 @@ def choose(
     bounds = [*block_starts, len(codes)]
     parts = [np.ascontiguousarray(codes[a:b], np.int64) for a, b in pairwise(bounds) if b > a]
     columns = max(1, sum(coded))
-    rows = max(LEAST_SEARCH_ROWS, min(SEARCH_ROWS, SEARCH_ROWS * NEIGHBOURS // columns))
+    many = len(levels) > MANY_COLUMNS
+    neighbours = FEW_NEIGHBOURS if many else NEIGHBOURS
+    rows = max(LEAST_SEARCH_ROWS, 0 if many else min(SEARCH_ROWS, SEARCH_ROWS * NEIGHBOURS // columns))
     search, fit = _first_rows(bare, parts, rows), _first_rows(bare, parts, 2 * rows)
     given = [column for column in range(len(levels)) if not coded[column]]
     order = [column for column in range(len(levels)) if coded[column]]
 
     def search_for(place: int) -> ColumnModel:
         column = order[place]
-        nearest = sorted([*given, *order[:place]], key=lambda other: (abs(other - column), other))[:NEIGHBOURS]
+        nearest = sorted([*given, *order[:place]], key=lambda other: (abs(other - column), other))[:neighbours]
         return _Search(bare, search, fit, column, sorted(nearest), ordinal).best()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the coder lets go of the interpreter lock

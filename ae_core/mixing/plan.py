@@ -26,6 +26,7 @@ MOST_CONTEXTS, MOST_FEATURES, MOST_TAPS, MOST_KEYS = 12, 4, 12, 4
 ONE = 1 << 12  # weight 1 of a tap
 _MOST_WEIGHT = 1 << 60
 _MOST_COLUMNS, _MOST_SIZE = 1 << 16, 1 << 45
+_MOST_SPECIALS = 14  # a bucket of the coder has nodes for their decisions and no more
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _refuse_unsound(plan: MixingPlan) -> None:
     known = set(range(len(plan.sizes))) - coded
     sound = len(coded) == len(plan.models)
     for size, levels in zip(plan.sizes, plan.levels, strict=True):
-        sound &= size > 0 and levels >= 0
+        sound &= size > 0 and levels >= 0 and size - levels <= _MOST_SPECIALS
     for model in plan.models:
         sound &= len(model.contexts) > 0 and (not model.guided or plan.levels[model.column] > 0)
         for kind, argument, reference in model.features:

@@ -15,10 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ae_core.policy import nearest_float
+
 Family = Literal["number", "time", "category"]
 
 # a float ratio this close to the threshold is decided with fractions
 _NEAR = 1e-9
+_LEAST, _MOST = 1e-290, 1e300
 _TEXT = 60
 
 
@@ -149,7 +152,7 @@ def compare_numbers(
         outside = changed
     elif kind == "abs" and value is not None:
         limit = value / original.unit
-        ratio = difference / float(value) if value else np.where(differs, np.sign(difference) * np.inf, 0.0)
+        ratio = difference / nearest_float(value) if value else np.where(differs, np.sign(difference) * np.inf, 0.0)
         max_ratio = max_error / value if value else (math.inf if max_error else Fraction(0))
         outside = int(np.count_nonzero(strange)) + _count_above(magnitude, remainder, limit)
     elif kind == "pointwise" and value is not None:
@@ -221,7 +224,7 @@ def _count_above(magnitude: np.ndarray, remainder: np.ndarray | None, limit: Fra
     if remainder is None:
         whole = math.floor(limit)
         return 0 if whole >= 2**64 else int(np.count_nonzero(magnitude > np.uint64(whole)))
-    nearest = float(limit)
+    nearest = nearest_float(limit)
     above = int(np.count_nonzero(magnitude > nearest))
     gap = limit - Fraction(nearest)
     tied = remainder[magnitude == nearest]
@@ -236,9 +239,13 @@ def _pointwise(
     original: Numbers, rebuilt: Numbers, difference: np.ndarray, differs: np.ndarray, value: Fraction
 ) -> tuple[np.ndarray, Fraction | float, int]:
     """Signed difference over value * |original|, its exact maximum, and how many cells exceed 1."""
-    allowed = np.abs(original.floats()) * float(value)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        allowed = np.abs(original.floats()) * nearest_float(value)
         ratio = np.where(differs, difference / allowed, 0.0)
+    rough = differs & ~((allowed > _LEAST) & (allowed < _MOST))  # rounded by more than doubles round elsewhere
+    for row in np.flatnonzero(rough):
+        found = _exact_ratio(original, rebuilt, int(row), value)
+        ratio[row] = math.inf if isinstance(found, float) else math.copysign(nearest_float(found), difference[row])
     size = np.abs(ratio)
     infinite = np.isinf(size)
     outside = int(np.count_nonzero(size > 1 + _NEAR))
@@ -272,11 +279,19 @@ def without_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=column.type.value_type)
 
 
+def _float_bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats as their bits, so that NaN equals itself; other columns as they are."""
+    if not pa.types.is_floating(column.type):
+        return column
+    bits = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}[column.type.bit_width]
+    return pa.chunked_array([chunk.view(bits) for chunk in column.chunks], bits)
+
+
 def unequal_cells(original: pa.ChunkedArray, rebuilt: pa.ChunkedArray) -> int:
     """How many cells of any type differ (null equals null)."""
     if original.equals(rebuilt):
         return 0
-    plain = [without_dictionary(column) for column in (original, rebuilt)]
+    plain = [_float_bits(without_dictionary(column)) for column in (original, rebuilt)]
     try:
         same = pc.equal(plain[0], plain[1])
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ae_core.errors import Corrupt
+from ae_core.report.impact import CheckOutcome, read_outcomes
+from ae_core.report.notebook import certificate_html
 from ae_core.report.records import BoundRecord, ColumnLoss, Plain, TableLoss, pack, unpack
 from ae_core.report.rounding import figure
 
@@ -137,6 +139,7 @@ class Certificate:
     training: str | None = None  # name of the training report in the archive
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    checks: tuple[CheckOutcome, ...] = ()  # the policy's queries, on originals and rebuilt data
 
     def verdict(self) -> Verdict:
         """Pass or fail, with the worst error over bound."""
@@ -148,6 +151,9 @@ class Certificate:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    def _repr_html_(self) -> str:
+        return certificate_html(self.partition, self.rows, str(self.verdict()), [c.loss for c in self.columns])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is at its default is left out."""
@@ -169,6 +175,7 @@ class Certificate:
                 data,
                 columns=lambda items: tuple(_column(item) for item in items),
                 stored=lambda item: unpack(StoredBytes, item),
+                checks=read_outcomes,
                 seconds=dict,
                 versions=dict,
             )

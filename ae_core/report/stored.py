@@ -11,6 +11,7 @@ nothing is lost whatever the figures are, and a table of twenty columns takes ab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -120,7 +121,7 @@ def _ratio(column: KnownColumn, values: Figures) -> float | None:
     if not column.is_number or value is None:
         return None
     error = values["max_error"]
-    if column.bound.kind != "abs" or not value or not error:
+    if column.bound.kind != "abs" or not value or not error or not math.isfinite(error):
         return 0.0
     return figure(Fraction(str(error)) / value, towards="away")
 

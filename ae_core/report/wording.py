@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from ae_core.policy import nearest_float
 from ae_core.report.records import BoundRecord
 from ae_core.report.rounding import figure
 
@@ -90,15 +91,16 @@ def bound(record: BoundRecord, arrow_type: str) -> str:
     if value is None:
         return "exact"
     if record.kind == "pointwise":
-        return f"±{percent(float(value))} of the value"
+        return f"±{percent(nearest_float(value))} of the value"
     unit = unit_of(arrow_type)
     return f"±{_shortest(value)}" + (f" {unit}" if unit else "")
 
 
 def _shortest(value: Fraction) -> str:
-    text = f"{float(value):.12g}"
+    near = nearest_float(value)
+    text = f"{near:.12g}"
     exact = Fraction(text) == value
-    return text if exact and len(text) <= 10 else f"{float(value):.4g}"
+    return text if exact and len(text) <= 10 else f"{near:.4g}"
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:

@@ -10,24 +10,24 @@ from typing import Annotated
 import typer
 
 from ae_core.errors import LatentlakeError
+from ae_core.lean import leave_out_unused
 from flows.cli import (
     care_commands,
     doctor_command,
     read_commands,
     retire_commands,
+    team_commands,
     upgrade_command,
     use_commands,
     write_commands,
 )
 from flows.cli.console import fail, say
-from flows.cli.lean import leave_out_unused
 
 INTERNAL_ERROR = 70  # a bug of ours: none of the exit codes that a caller acts on
 
 app = typer.Typer(
     name="latentlake",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Learned archives of cold Parquet partitions: an autoencoder's latents plus the corrections that keep
@@ -70,6 +70,8 @@ app.command("fade")(retire_commands.fade)
 app.command("expire")(retire_commands.expire)
 app.command("doctor")(doctor_command.doctor)
 app.command("upgrade")(upgrade_command.upgrade)
+app.command("status")(team_commands.status)
+app.command("deploy")(team_commands.deploy)
 app.command("features")(use_commands.features)
 app.command("encode")(use_commands.encode)
 app.command("dimensions")(use_commands.dimensions)
@@ -110,6 +112,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()  # whoever read our output has gone: nothing is left to say
         return 0
+    if isinstance(error, MemoryError):
+        fail("out of memory: --threads 1 needs least; a stranger's archive belongs under --untrusted")
+        return 2
     if isinstance(error, OSError):
         fail(str(error))
         return 2

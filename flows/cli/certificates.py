@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flows.cli.console import human_bytes, human_ratio, print_table, say
 
 if TYPE_CHECKING:
-    from ae_core.jobs.results import AuditResult
+    from ae_core.jobs.results import AuditResult, QueryAudit
 
+_SHOWN_ROWS = 40
 _COLUMNS = [
     "column",
     "type",
@@ -51,6 +52,41 @@ def print_certificate(record: Mapping[str, Any]) -> None:
         ],
     )
     say(str(certificate.verdict()))
+    for check in certificate.checks:
+        say(f"check {check.name!r}: {'passed' if check.passed else 'FAILED'}, largest change {check.worst:.4g}")
+
+
+def print_query(result: QueryAudit) -> None:
+    """Print a query's answer, and what became of it where originals are at hand."""
+    if result.compared:
+        rows = [
+            [_changed(old, new) for old, new in zip(*pair, strict=True)]
+            for pair in zip(result.original, result.archived, strict=True)
+        ]
+        print_table(result.columns, rows[:_SHOWN_ROWS])
+        if len(rows) > _SHOWN_ROWS:
+            say(f"... and {len(rows) - _SHOWN_ROWS:,} rows more; --json prints all")
+        for change in result.changes:
+            where = f" where {change.row}" if change.row else ""
+            say(f"{change.column}: off by at most {change.absolute:.4g}{where}, relative {change.relative:.4g}")
+        if result.only_original or result.only_archived:
+            say(f"{result.only_original:,} rows of the original answer are gone, {result.only_archived:,} are new")
+        say(f"snapshot {result.snapshot}: compared over {len(result.compared)} partitions, original → archived")
+    for partition, reason in result.not_compared.items():
+        say(f"not compared, {partition}: {reason}")
+    if result.not_compared:
+        print_table(result.columns, [list(map(_text, row)) for row in result.answer[:_SHOWN_ROWS]])
+        count = len(result.compared) + len(result.not_compared)
+        say(f"snapshot {result.snapshot}: the archive's own answer over all {count} partitions")
+
+
+def _changed(old: object, new: object) -> str:
+    before, after = _text(old), _text(new)
+    return after if old == new else f"{before} → {after}"
+
+
+def _text(cell: object) -> str:
+    return f"{cell:.10g}" if isinstance(cell, float) else "" if cell is None else str(cell)
 
 
 def print_audit(result: AuditResult) -> None:
@@ -84,3 +120,4 @@ def print_audit(result: AuditResult) -> None:
     say(f"snapshot {result.snapshot}: {good} of {len(result.partitions)} partitions {how}")
     if result.html:
         say(f"report: {result.html}")
+    say(f"pin it: --snapshot {result.snapshot} --expect-head {result.head_sha256}")

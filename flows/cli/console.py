@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,40 +17,74 @@ if TYPE_CHECKING:
     from ae_core.jobs.progress import Progress
 
 
+def shown(text: str) -> str:
+    r"""The text on one line of a terminal: what moves its cursor, colours it or turns the reading direction is escaped.
+
+    Names come out of archives, and anybody may have made these. The escapes (`\x1b`, `\u202e`) are Python's; those
+    beyond ASCII are JSON's too.
+    """
+    return text if text.isprintable() else "".join(map(_shown_letter, text))
+
+
+def _shown_letter(letter: str) -> str:
+    return letter if letter.isprintable() else ascii(letter)[1:-1]
+
+
 def print_json(result: Any) -> None:
     """Print a result record (a dataclass of `ae_core.jobs.results`) as one JSON document on stdout."""
+    from json import dumps
+
     from pydantic import TypeAdapter
 
-    text = TypeAdapter(type(result)).dump_json(result, indent=1)
-    sys.stdout.write(text.decode() + "\n")
+    record = _finite(TypeAdapter(type(result)).dump_python(result, mode="json"))
+    text = dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("".join(map(_json_letter, text)) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON values in which NaN and infinities, which JSON lacks, are null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _json_letter(letter: str) -> str:
+    """A letter of a JSON text; what a terminal would act on stands in strings alone, where it may be escaped."""
+    if letter.isprintable() or letter == "\n":
+        return letter
+    pair = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{pair[at : at + 4]}" for at in range(0, len(pair), 4))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """Print a table on stdout; columns whose name ends in `>` are aligned to the right."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text("" if cell is None else shown(str(cell))) for cell in row))
     _stdout().print(table)
 
 
 def say(line: str = "") -> None:
     """Print one line of data on stdout."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(shown(line) + "\n")
 
 
 def note(line: str) -> None:
     """Print one line for the person at the terminal on stderr."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(shown(line) + "\n")
 
 
 def fail(message: str) -> None:
     """Print an error as one line on stderr."""
-    sys.stderr.write("latentlake: " + " ".join(message.split()) + "\n")
+    sys.stderr.write("latentlake: " + shown(" ".join(message.split())) + "\n")
 
 
 @contextmanager

@@ -54,6 +54,18 @@ Snapshot = Annotated[
     typer.Option("--snapshot", min=0, metavar="N", help="Read the archive as of commit N.", show_default="head"),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Blocks at once; 0 is one per core.")]
+Untrusted = Annotated[
+    bool,
+    typer.Option("--untrusted", help="Anybody may have made it: look into it in a confined process, within caps."),
+]
+Cap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cap",
+        metavar="NAME=N",
+        help="With --untrusted: another cap, such as memory=8GiB; rows, bytes, objects, model, memory, seconds.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 PolicyFile = Annotated[
     str | None, typer.Option("--policy", metavar="FILE", help="YAML of what each column may lose.", show_default=False)

@@ -5,30 +5,40 @@ Bodies import what they need when they run, so that `--help` stays fast.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ae_core.errors import UsageError
 from flows.cli import options
-from flows.cli.console import human_bytes, human_ratio, print_json, print_table, progress_bar, say
+from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from ae_core.jobs.results import DecodeResult, VerifyResult
+    from ae_core.untrusted.caps import Caps
 
 
 def ls(
     archive: options.Archive,
     where: options.Where = None,
     snapshot: options.Snapshot = None,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """List the partitions of an archive with their layers, sizes and ratios.
 
     Example: latentlake ls flights.archive --where 'month>=10'
     """
-    from ae_core.jobs.listing import list_archive
+    caps = _caps(cap, untrusted=untrusted)
+    if caps:
+        from ae_core.untrusted import jobs
 
-    listing = list_archive(archive, where=where, snapshot=snapshot)
+        listing = jobs.list_archive(archive, where=where, snapshot=snapshot, caps=caps, notice=note)
+    else:
+        from ae_core.jobs.listing import list_archive
+
+        listing = list_archive(archive, where=where, snapshot=snapshot)
     if json:
         return print_json(listing)
     print_table(
@@ -74,16 +84,25 @@ def show(
     archive: options.Archive,
     partition: Annotated[str, typer.Argument(metavar="PARTITION", help="For instance month=3.", show_default=False)],
     snapshot: options.Snapshot = None,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """Show one partition: its files, layers, bounds and what each column lost.
 
     Example: latentlake show flights.archive month=3
     """
-    from ae_core.jobs.listing import show_partition
     from flows.cli.certificates import print_certificate
 
-    detail = show_partition(archive, partition, snapshot=snapshot)
+    caps = _caps(cap, untrusted=untrusted)
+    if caps:
+        from ae_core.untrusted import jobs
+
+        detail = jobs.show_partition(archive, partition, snapshot=snapshot, caps=caps, notice=note)
+    else:
+        from ae_core.jobs.listing import show_partition
+
+        detail = show_partition(archive, partition, snapshot=snapshot)
     if json:
         return print_json(detail)
     say(f"{detail.partition} in snapshot {detail.snapshot}: {detail.rows:,} rows, model {detail.model[:12]}")
@@ -112,27 +131,37 @@ def decode(
         bool, typer.Option("--salvage", help="Leave out what is damaged, report each row range that is lost, exit 1.")
     ] = False,
     threads: options.Threads = 0,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """Write partitions back as Parquet files, each value within its bound, with a report of the losses.
 
     Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
     """
-    from ae_core.jobs.decode import decode as decode_archive
-
+    caps = _caps(cap, untrusted=untrusted)
+    if caps and salvage:
+        raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
     with progress_bar() as progress:
-        result = decode_archive(
-            archive,
-            out,
-            where=where,
-            columns=options.split_names(columns),
-            rows=rows,
-            layer=layer,
-            snapshot=snapshot,
-            salvage=salvage,
-            threads=threads,
-            progress=progress,
-        )
+        chosen: dict[str, Any] = {
+            "where": where,
+            "columns": options.split_names(columns),
+            "rows": rows,
+            "layer": layer,
+            "snapshot": snapshot,
+            "threads": threads,
+            "progress": progress,
+        }
+        if caps and salvage:
+            raise UsageError("--untrusted does not go with --salvage: copy what is sound, then look at it")
+        if caps:
+            from ae_core.untrusted import jobs
+
+            result = jobs.decode(archive, out, caps=caps, notice=note, **chosen)
+        else:
+            from ae_core.jobs.decode import decode as decode_archive
+
+            result = decode_archive(archive, out, salvage=salvage, **chosen)
     if json:
         print_json(result)
     else:
@@ -165,26 +194,34 @@ def verify(
     ] = None,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """Check every object of an archive: presence, length, SHA-256 and the chain of commits; restore what is lost.
 
     Example: latentlake verify flights.archive --deep --where month=3
     """
-    from ae_core.jobs.verify import verify as verify_archive
-
+    caps = _caps(cap, untrusted=untrusted)
+    if caps and (mend or repair_from):
+        raise UsageError("--untrusted goes with neither --mend nor --repair-from: it writes nothing into an archive")
     with progress_bar() as progress:
-        result = verify_archive(
-            archive,
-            deep=deep,
-            where=where,
-            sample=sample,
-            snapshot=snapshot,
-            mend=mend,
-            repair_from=repair_from,
-            threads=threads,
-            progress=progress,
-        )
+        chosen: dict[str, Any] = {
+            "deep": deep,
+            "where": where,
+            "sample": sample,
+            "snapshot": snapshot,
+            "threads": threads,
+            "progress": progress,
+        }
+        if caps:
+            from ae_core.untrusted import jobs
+
+            result = jobs.verify(archive, caps=caps, notice=note, **chosen)
+        else:
+            from ae_core.jobs.verify import verify as verify_archive
+
+            result = verify_archive(archive, mend=mend, repair_from=repair_from, **chosen)
     if json:
         print_json(result)
     else:
@@ -228,48 +265,96 @@ def audit(
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="DIR", help="Write page, figures and head digest for an auditor to keep."),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", metavar="SQL", help="How much this SELECT over the table t changes; needs DuckDB."),
+    ] = None,
     expect_head: Annotated[
         str | None, typer.Option("--expect-head", metavar="SHA256", help="Refuse an archive with another head commit.")
     ] = None,
     where: options.Where = None,
+    sample: Annotated[
+        float,
+        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
+    ] = 1.0,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """Prove what was lost: decode, compare with the recorded digests, and list the errors of every column.
 
     Example: latentlake audit flights.archive --lake flights --html audit.html
+    Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
-    from ae_core.jobs.audit import audit as audit_archive
+    caps = _caps(cap, untrusted=untrusted)
+    if caps and (lake or html or query or export or sample != 1.0):
+        raise UsageError(
+            "--untrusted audits every partition and opens and writes no other file: "
+            "leave out --lake, --html, --query, --export and --sample"
+        )
+    if query is not None:
+        from ae_core.jobs.query import audit_query
+        from flows.cli.certificates import print_query
+
+        if html is not None or export is not None:
+            raise UsageError("--query answers one query: leave out --html and --export")
+        answer = audit_query(
+            archive, query, lake=lake, expect_head=expect_head, where=where, snapshot=snapshot, threads=threads
+        )
+        return print_json(answer) if json else print_query(answer)
     from flows.cli.certificates import print_audit
 
     with progress_bar() as progress:
-        result = audit_archive(
-            archive,
-            lake=lake,
-            html=html,
-            expect_head=expect_head,
-            where=where,
-            snapshot=snapshot,
-            threads=threads,
-            progress=progress,
-        )
+        chosen: dict[str, Any] = {
+            "expect_head": expect_head,
+            "where": where,
+            "snapshot": snapshot,
+            "threads": threads,
+            "progress": progress,
+        }
+        if caps:
+            from ae_core.untrusted import jobs
+
+            result = jobs.audit(archive, caps=caps, notice=note, **chosen)
+        else:
+            from ae_core.jobs.export import audit as audit_archive
+
+            result = audit_archive(archive, lake=lake, html=html, export=export, sample=sample, **chosen)
     if json:
         print_json(result)
     else:
         print_audit(result)
     if not result.ok:
         raise typer.Exit(1)
+    return None
 
 
-def log(archive: options.Archive, snapshot: options.Snapshot = None, json: options.Json = False) -> None:
+def log(
+    archive: options.Archive,
+    snapshot: options.Snapshot = None,
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
+    json: options.Json = False,
+) -> None:
     """List the commits of an archive: what changed, when, by which run, and how many bytes.
 
     Example: latentlake log flights.archive
     """
-    from ae_core.jobs.listing import archive_log
+    caps = _caps(cap, untrusted=untrusted)
+    if caps:
+        from ae_core.untrusted import jobs
 
-    history = archive_log(archive, snapshot=snapshot)
+        history = jobs.archive_log(archive, snapshot=snapshot, caps=caps, notice=note)
+    else:
+        from ae_core.jobs.listing import archive_log
+
+        history = archive_log(archive, snapshot=snapshot)
     if json:
         return print_json(history)
     return print_table(
@@ -287,3 +372,12 @@ def log(archive: options.Archive, snapshot: options.Snapshot = None, json: optio
             for commit in history.commits
         ],
     )
+
+
+def _caps(texts: list[str] | None, *, untrusted: bool) -> Caps | None:
+    """The caps of an archive that is not trusted; None where it is."""
+    from ae_core.untrusted.caps import Caps
+
+    if texts and not untrusted:
+        raise UsageError("--cap belongs to --untrusted: other archives are read as they are")
+    return Caps.parse(texts or ()) if untrusted else None

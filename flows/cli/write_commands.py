@@ -10,6 +10,7 @@ import typer
 from ae_core.errors import OutputExists, UsageError
 from flows.cli import options
 from flows.cli.console import human_bytes, human_ratio, note, print_json, print_table, progress_bar, say
+from flows.cli.profiles import print_column, print_predictions
 
 if TYPE_CHECKING:
     from ae_core.jobs.request import CompressRequest
@@ -23,6 +24,9 @@ def plan(
     where: options.Where = None,
     out: Annotated[
         str | None, typer.Option("-o", "--out", metavar="FILE", help="Write the policy here; must not exist.")
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="COLUMN", help="Say everything about one column.")
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -40,6 +44,8 @@ def plan(
         note(f"wrote {out}; look it over, then: latentlake compress {lake} ARCHIVE --policy {out}")
     if json:
         print_json(result)
+    elif explain is not None:
+        print_column(result, explain)
     else:
         _print_profile(result, written=out is not None)
 
@@ -173,6 +179,7 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
         ],
     )
     say(f"about {human_bytes(profile.predicted_bytes)} with plain coders alone; a trained model usually needs less")
+    print_predictions(profile)
     if not written:
         say("\n" + profile.policy.rstrip())
 

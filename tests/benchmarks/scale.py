@@ -1,11 +1,13 @@
 """How bytes, time and memory grow with rows and with columns.
 
-    python -m tests.benchmarks.scale [--rows 10000 100000 ...] [--columns 5 50 ...] [--folder demo]
+    python -m tests.benchmarks.scale [--rows 10000 100000 ...] [--columns 5 50 ...] [--shapes 5000x2000 ...]
+        [--folder demo]
 
 Rows: the three million flights in their own order, again from the start where they end, in partitions of a million
-rows. Columns: the first 50,000 of them, their five columns followed by noisy copies of these. Every number may err by
-1 % of its range, everything else is exact, and every decoded cell is checked. Writes bench/scale.json, scale.md and
-scale.png below the folder after each point; the largest take long.
+rows. Columns: the first 50,000 of them, their five columns followed by noisy copies of these. Shapes: the widest and
+the longest table that memory is promised for, and a tenth of each. Every number may err by 1 % of its range, everything
+else is exact, and every decoded cell is checked. Writes bench/scale.json, scale.md and scale.png below the folder after
+each point; the largest take long.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tests.benchmarks.tables import TABLES
 
 ROWS = (10_000, 100_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 COLUMNS = (5, 20, 50, 100, 200, 500)
+SHAPES = ("5000x200", "5000x2000", "2000000x10", "20000000x10")  # a tenth of the widest and longest, then these
 PARTITION_ROWS = 1_000_000
 COLUMNS_ROWS = 50_000
 RANGE = "0.01"
@@ -41,7 +44,7 @@ _NOISE = 0.05  # share of a copy's cells that differ in words and dates; of the 
 class Point:
     """One archive: its size, what it cost to make and to read, and that it kept its bounds."""
 
-    axis: str  # rows or columns
+    axis: str  # rows, columns or shape
     rows: int
     columns: int
     bytes: int
@@ -64,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="*", type=int, default=list(ROWS), help="none: leave the curve of rows out")
     parser.add_argument("--columns", nargs="*", type=int, default=list(COLUMNS), help="none: leave this curve out")
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), help="rows x columns; none: leave these out")
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     asked = parser.parse_args()
     bench = asked.folder / "bench"
@@ -72,6 +76,8 @@ def main() -> None:
     points: list[Point] = []
     plans = [("rows", table, rows) for rows in asked.rows]
     plans += [("columns", widened(table.slice(0, COLUMNS_ROWS), columns), COLUMNS_ROWS) for columns in asked.columns]
+    for rows, columns in (map(int, shape.split("x")) for shape in asked.shapes):
+        plans.append(("shape", widened(table.slice(0, rows), columns), rows))
     for axis, base, rows in plans:
         points.append(measure(axis, base, rows, bench / "work"))
         print(f"{axis} {rows:,} x {base.num_columns}: done", file=sys.stderr, flush=True)
@@ -196,10 +202,15 @@ def draw(points: Sequence[Point], path: Path) -> None:
         chosen = sorted((point for point in points if point.axis == axis), key=lambda point: point.cells)
         for panel, (label, lines) in zip(panels, _PANELS, strict=True):
             for name, value in lines:
-                panel.plot([getattr(point, axis) for point in chosen], [value(p) for p in chosen], "o-", label=name)
+                panel.plot(
+                    [getattr(point, axis, point.cells) for point in chosen],
+                    [value(p) for p in chosen],
+                    "o-",
+                    label=name,
+                )
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)
-            panel.set_xlabel(axis)
+            panel.set_xlabel("cells" if axis == "shape" else axis)
             panel.set_title(label)
             panel.legend()
     FigureCanvasAgg(figure).print_png(path)

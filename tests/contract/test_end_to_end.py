@@ -39,6 +39,9 @@ def test_compress_list_decode_verify_and_compress_again(ground, tmp_path):
     fares = original["fare"].to_numpy()
     every_fare = [*fares, *month(1)["fare"].to_pylist()]  # the range is that of the lake
     assert abs(rebuilt["fare"].to_numpy() - fares).max() <= 0.01 * (max(every_fare) - min(every_fare))
+    both = ae_core.open_lake(lake, archive).scan(columns=["place", "month", "_fidelity"]).to_table()
+    assert set(both["_fidelity"].to_pylist()) == {"original"}
+    assert both["place"].to_pylist() == month(1)["place"].to_pylist() + original["place"].to_pylist()
     report = ae_core.verify(archive, deep=True)
     assert report.ok
     assert report.orphans == 0

@@ -31,6 +31,7 @@ from ae_core.columns.packing import pack_bytes, write_varint
 from ae_core.jobs import commit, encode, sampling, verify_worker
 from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
+from ae_core.lake import LakePartition
 from ae_core.mixing.plan import ColumnModel, MixingPlan, Tap
 from ae_core.pipeline import Codec, symbol_columns
 from ae_core.policy import ResolvedPolicy
@@ -219,11 +220,11 @@ def pack(array: pa.Array) -> bytes:
     return plain.pack_array(array)
 
 
-def prove(prepared: Any, batch: Any, *, threads: int = 0) -> Any:
+def prove(
+    archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int = 0, checks: Sequence[Any] = ()
+) -> Any:
     """The verification in this process, which knows the short blocks."""
-    request = verify_worker.VerifyRequest(
-        prepared.archive, commit._proposal(batch).to_json(), tuple(staged.source for staged in batch), threads
-    )
+    request = verify_worker.VerifyRequest(archive, proposal, tuple(sources), threads, tuple(checks))
     return verify_worker.prove(request)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -46,3 +48,18 @@ def test_table_record_round_trip():
 def test_only_a_schema_of_its_own_is_kept():
     assert own_schema(SCHEMA, SCHEMA) == {}
     assert own_schema(SCHEMA, SCHEMA.remove_metadata())
+
+
+def test_a_schema_of_any_bytes_is_a_schema_or_damage():
+    """Arrow says OSError of some of them, which is no error of the disk."""
+    policy = Policy(version=1)
+    whole = TableInfo(SCHEMA, policy, resolve(policy, SCHEMA, {})).record()
+    refused = 0
+    for at in range(len(whole.schema_ipc)):
+        spoilt = bytearray(whole.schema_ipc)
+        spoilt[at] ^= 0x81
+        try:
+            read_table_info(replace(whole, schema_ipc=bytes(spoilt)), "t")
+        except Corrupt:
+            refused += 1
+    assert refused > 20

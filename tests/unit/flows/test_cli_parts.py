@@ -26,6 +26,7 @@ COMMANDS = {
     "decode": results.DecodeResult,
     "verify": results.VerifyResult,
     "audit": results.AuditResult,
+    "audit --query": results.QueryAudit,
     "log": results.Log,
     "copy": results.CopyResult,
     "diff": results.Difference,

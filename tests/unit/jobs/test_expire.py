@@ -131,6 +131,27 @@ def test_originals_go_step_by_step_and_come_back(place):
     assert [row.action for row in other.partitions] == ["skipped", "compressed"]
 
 
+def test_queries_go_on_while_originals_go_and_come_back(place):
+    """Every row once at each step, and marked as what it is."""
+
+    def seen():
+        table = ae_core.open_lake(str(place.lake), str(place.archive)).scan(where={"month": 1}).to_table()
+        return table.num_rows, set(table["_fidelity"].to_pylist())
+
+    assert seen() == (60, {"original"})
+    for days, files in ((31, "original"), (2, "bounded"), (2, "bounded")):
+        place.pass_days(days)
+        place.one()
+        assert seen() == (60, {files})
+    late = place.lake / "month=1" / "late.parquet"
+    pq.write_table(pa.table({"x": [1.0], "k": [1]}), late)
+    assert seen() == (61, {"bounded", "original"})
+    late.unlink()
+    ae_core.decode(str(place.archive), str(place.lake), where=["month=1"])
+    assert len(place.files) == 2
+    assert seen() == (60, {"bounded"})
+
+
 def test_a_restoring_that_was_killed_is_finished(place):
     place.until_gone()
     ae_core.decode(str(place.archive), str(place.lake), where=["month=1"])

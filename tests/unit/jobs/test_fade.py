@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 import ae_core
-from ae_core.archive.log import OnlyCopy
-from ae_core.archive.originals import Intent
+from ae_core.archive.originals import Intent, OnlyCopy
 from ae_core.archive.reader import open_snapshot
 from ae_core.errors import PolicyError
 from ae_core.jobs import fade as job

@@ -22,7 +22,7 @@ from ae_core.jobs.request import noted
 from ae_core.jobs.verify import parse_share
 from ae_core.lake import BLOCK_ROWS
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "format-0" / "archive"
+GOLDEN = Path(__file__).parents[2] / "golden" / "format-0" / "network" / "archive"
 ROWS = 2 * BLOCK_ROWS + 100
 HALF = ROWS // 2
 

@@ -1,0 +1,141 @@
+"""A real Prefect server on a real PostgreSQL, and workers, each a process that tests may kill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_for(what: str, ready: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """The first true answer of `ready`."""
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.5)
+    return found
+
+
+def find_postgres() -> Path | None:
+    """The folder of PostgreSQL's programs."""
+    places = [Path(found).resolve().parent for found in [shutil.which("pg_ctl")] if found]
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+class Postgres:
+    """A database server in a folder of its own; it refuses to run as root and is then run as `postgres`."""
+
+    def __init__(self, programs: Path) -> None:
+        # not among the tests' own folders, which only their owner may enter
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="latentlake-postgres-"))
+        self._programs, self.port = programs, free_port()
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-D", folder / "data", "-U", "prefect", "--auth=trust", "--no-sync")
+        options = f"-p {self.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("pg_ctl", "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
+        self._run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "prefect", "prefect")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+asyncpg://prefect@127.0.0.1:{self.port}/prefect"
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", self.folder / "data", "stop", "-m", "fast")
+        shutil.rmtree(self.folder)
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [*self._as, str(self._programs / program), *map(str, arguments)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@dataclass
+class Stack:
+    """The server and its workers; `environment` is that of a client."""
+
+    folder: Path
+    database: Postgres
+    base: Mapping[str, str]
+    port: int = field(default_factory=free_port)
+    server: subprocess.Popen[bytes] | None = None
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self.base,
+            "PREFECT_HOME": str(self.folder / "home"),
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def start_server(self) -> None:
+        environment = {k: v for k, v in self.environment.items() if k != "PREFECT_API_URL"}
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database.url
+        command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        self.server = self._start("server", command, environment)
+        wait_for("the Prefect server", self._healthy, 180)
+
+    def stop_server(self) -> None:
+        assert self.server is not None
+        kill(self.server)
+
+    def start_worker(self, **more: str) -> subprocess.Popen[bytes]:
+        name = f"worker-{len(self.workers)}"
+        command = ["prefect", "worker", "start", "--pool", "latentlake", "--name", name]
+        more = {"PREFECT_WORKER_QUERY_SECONDS": "2", **more}
+        worker = self._start(name, command, self.environment | more)
+        self.workers.append(worker)
+        return worker
+
+    def stop(self) -> None:
+        for process in [*self.workers, self.server]:
+            if process is not None:
+                kill(process)
+        self.database.stop()
+
+    def _start(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                env=dict(environment),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)

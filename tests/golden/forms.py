@@ -220,9 +220,12 @@ def pack(array: pa.Array) -> bytes:
     return plain.pack_array(array)
 
 
-def prove(archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int = 0) -> Any:
+def prove(
+    archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int = 0, checks: Sequence[Any] = ()
+) -> Any:
     """The verification in this process, which knows the short blocks."""
-    return verify_worker.prove(verify_worker.VerifyRequest(archive, proposal, tuple(sources), threads))
+    request = verify_worker.VerifyRequest(archive, proposal, tuple(sources), threads, tuple(checks))
+    return verify_worker.prove(request)
 
 
 @contextmanager
@@ -232,7 +235,7 @@ def by_hand() -> Iterator[None]:
         stack.enter_context(patch.object(lake.read_blocks, "__defaults__", (BLOCK_ROWS,)))
         stack.enter_context(patch.object(fitting, "train_codec", train))
         stack.enter_context(patch.object(column_table, "pack_array", pack))
-        stack.enter_context(patch.object(commit, "prove_batch", prove))
+        stack.enter_context(patch.object(commit, "prove_apart", prove))
         for module in (encode, sampling):
             stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         yield

@@ -207,7 +207,7 @@ def resolve_wider(patch: Patch) -> None:
 MUTANTS: dict[str, tuple[Callable[[Patch], None], Callable[[], None]]] = {
     "an integer is one unit too high": (unit_too_high, blocks),
     "integers are one level too high": (off_by_one(numeric.IntGrid), blocks),
-    "floats are one level too high": (off_by_one(numeric.FloatGrid), blocks),
+    "floats are one level too high": (off_by_one(numeric.FloatGrid), archives),
     "decimals are one level too high": (off_by_one(numeric.FloatDecimal), archives),
     "bits of floats are one level too high": (off_by_one(numeric.FloatBits), archives),
     "integers are never outside their bound": (all_within(numeric.IntGrid), outliers),

@@ -158,7 +158,7 @@ def test_manifests_are_of_the_archive_s_format(tmp_path, monkeypatch):
     lake = tmp_path / "lake" / "month=1"
     lake.mkdir(parents=True)
     pq.write_table(pa.table({"x": range(50)}), lake / "part-0.parquet")
-    monkeypatch.setattr(commit, "prove_batch", forms.prove)  # a fresh process would be of this release
+    monkeypatch.setattr(commit, "prove_apart", forms.prove)  # a fresh process would be of this release
     with format_1():
         ae_core.compress(str(lake.parent), str(tmp_path / "a"), range_=0)
         (partition,) = ae_core.open_archive(str(tmp_path / "a")).partitions()

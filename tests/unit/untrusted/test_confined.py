@@ -96,7 +96,9 @@ def test_an_honest_archive_reads_the_same_from_a_worker(archive, tmp_path):
     for file in files:
         assert (tmp_path / "untrusted" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
     assert jobs.list_archive(archive) == listing.list_archive(archive)
-    assert jobs.verify(archive, deep=True, threads=1) == verify.verify(archive, deep=True, threads=1)
+    asked = {"deep": True, "where": ["month=1"], "snapshot": 1, "threads": 1}
+    assert jobs.verify(archive, **asked) == verify.verify(archive, **asked)
+    assert jobs.archive_log(archive, snapshot=1) == listing.archive_log(archive, snapshot=1)
 
 
 def test_caps_hold_for_every_job_that_decodes(archive):
@@ -114,4 +116,6 @@ def test_the_caller_s_mistakes_are_told_as_such(archive, tmp_path):
     assert run(["decode", archive, out, "--untrusted", "--columns", "nothing"]) == 2
     assert run(["decode", archive, out, "--cap", "rows=5"]) == 2
     assert run(["audit", archive, "--untrusted", "--html", out]) == 2
+    assert run(["decode", archive, out, "--untrusted", "--salvage"]) == 2
+    assert run(["verify", archive, "--untrusted", "--mend"]) == 2
     assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import ae_core
@@ -34,4 +35,4 @@ def codec(golden: Path):
 @pytest.fixture(scope="session")
 def month(golden: Path):
     """The rows of its first partition."""
-    return ae_core.open_archive(str(golden)).scan(where={"month": 1}).to_table().combine_chunks()
+    return pa.concat_tables(ae_core.open_archive(str(golden)).partition(month=1).blocks()).combine_chunks()

@@ -9,7 +9,6 @@ since a file that is passed over in silence could be mistaken for one that was a
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_core.errors import LakeError
+from ae_core.extremes import Statistics, finite, is_stated, stated_range
 from ae_core.remote.places import locate
 from ae_core.remote.profiles import settings_file
 from ae_core.remote.versions import modified, token_of
@@ -335,17 +335,12 @@ def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -
     for name in columns:
         if not has_range(types.field(name).type):
             raise ValueError(f"column {name!r} of type {types.field(name).type} has no range")
-    found = [_Statistics(footer) for partition in partitions for footer in footers(partition)]
-    ranges = {name: _from_statistics(found, name) if _stated(types.field(name).type) else None for name in columns}
+    found = [Statistics(footer) for partition in partitions for footer in footers(partition)]
+    ranges = {name: stated_range(found, name) if is_stated(types.field(name).type) else None for name in columns}
     silent = [name for name in columns if ranges[name] is None]
     for first in range(0, len(silent), _SCANNED_COLUMNS):
         ranges |= _scan_ranges(partitions, silent[first : first + _SCANNED_COLUMNS])
     return ranges
-
-
-def _stated(kind: pa.DataType) -> bool:
-    """Whether Parquet's statistics hold extremes of the type in the form of `column_ranges`."""
-    return bool(pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64()) or pa.types.is_decimal(kind))
 
 
 def has_range(kind: pa.DataType) -> bool:
@@ -450,57 +445,13 @@ def _batches(partition: LakePartition, rows: int, columns: Sequence[str] | None 
 # --- ranges -------------------------------------------------------------------------------------------
 
 
-class _Statistics:
-    """A footer, with the leaves of each path looked up once."""
-
-    def __init__(self, footer: pq.FileMetaData) -> None:
-        self.footer = footer
-        self.leaves: dict[str, list[int]] = {}
-        for leaf in range(footer.num_columns):
-            self.leaves.setdefault(footer.schema.column(leaf).path, []).append(leaf)
-
-
-def _from_statistics(found: Sequence[_Statistics], name: str) -> tuple[Any, Any] | None:
-    """Extremes that every row group states, or None when one does not state finite ones."""
-    lows, highs = [], []
-    for known in found:
-        leaves = known.leaves.get(name, [])
-        if len(leaves) != 1:  # a column called a.b beside a column a with a field b
-            return None
-        for group in range(known.footer.num_row_groups):
-            column = known.footer.row_group(group).column(leaves[0])
-            statistics = column.statistics
-            if statistics is not None and statistics.has_null_count and statistics.null_count == column.num_values:
-                continue
-            if statistics is None or not statistics.has_min_max:
-                return None
-            lows.append(statistics.min)
-            highs.append(statistics.max)
-    extremes = (min(lows), max(highs)) if lows else None
-    return extremes if extremes and all(map(math.isfinite, extremes)) else None
-
-
 def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
     """Extremes of the finite values of some columns, by reading them."""
     ends: dict[str, list[Any]] = {name: [] for name in names}
     for partition in partitions:
         for batch in _batches(partition, BLOCK_ROWS, names):
             for name in names:
-                extremes = pc.min_max(_finite(batch.column(batch.schema.get_field_index(name)))).as_py()
+                extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
                 if extremes["min"] is not None:
                     ends[name] += [extremes["min"], extremes["max"]]
     return {name: (min(found), max(found)) if found else None for name, found in ends.items()}
-
-
-def _finite(values: pa.Array) -> pa.Array:
-    """The values that count for a range, as integers, doubles or decimals."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_floating(values.type):
-        values = values.cast(pa.float64())
-        return values.filter(pc.is_finite(values))
-    if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
-        return values.cast(pa.decimal128(values.type.precision, values.type.scale))  # no kernel knows these two
-    if pa.types.is_temporal(values.type):
-        return values.cast(pa.int64() if values.type.bit_width == 64 else pa.int32())
-    return values

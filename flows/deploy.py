@@ -139,14 +139,11 @@ def _work_pool(client: SyncPrefectClient, team: Team) -> None:
 
 def _remove_others(client: SyncPrefectClient, team: Team, kept: set[str]) -> list[Deployed]:
     mine = DeploymentFilter.model_validate({"tags": {"all_": [TAG, team_tag(team)]}})
-    page, found = 100, list[Any]()
-    while len(found) % page == 0:
-        more = client.read_deployments(
-            deployment_filter=mine, limit=page, offset=len(found), sort=DeploymentSort.NAME_ASC
-        )
+    found: list[Any] = []
+    while more := client.read_deployments(
+        deployment_filter=mine, limit=100, offset=len(found), sort=DeploymentSort.NAME_ASC
+    ):
         found += more
-        if not more:
-            break
     removed = []
     for deployment in found:
         name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"

@@ -1,4 +1,4 @@
-"""Events that automations can act on: what was archived, set aside, damaged or lost its bound.
+"""Events that automations can act on: what was archived or could not be, what is damaged or lost its bound.
 
 Resources are `latentlake.archive.<digest of the URL>`; payloads hold names and figures, never a value of a column.
 """
@@ -12,13 +12,8 @@ from prefect.events import emit_event
 
 ARCHIVED = "latentlake.partition.archived"
 FAILED = "latentlake.partition.failed"
-SET_ASIDE = "latentlake.partition.set-aside"
-DRIFTED = "latentlake.model.drifted"
 VIOLATED = "latentlake.bound.violated"
 DAMAGED = "latentlake.archive.damaged"
-FADED = "latentlake.partition.faded"
-EXPIRED = "latentlake.partition.expired"
-SURPRISED = "latentlake.rows.surprising"
 
 
 def tell(event: str, archive: str, **payload: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -50,7 +49,7 @@ def nightly_compress(
         max_hours=max_hours,
     )
     try:
-        result = _through_outages(run_compress, request)
+        result = _compress_through_outages(request)
     except ArchiveBusy as busy:
         return Completed(name="Skipped", message=str(busy))
     done = sum(row.action == "compressed" for row in result.partitions)
@@ -63,9 +62,9 @@ def nightly_compress(
     stop=stop_after_attempt(OUTAGE_TRIES),
     reraise=True,
 )
-def _through_outages(run: Callable[[CompressRequest], CompressResult], request: CompressRequest) -> CompressResult:
+def _compress_through_outages(request: CompressRequest) -> CompressResult:
     """Begin again where the Prefect server was gone for a while: what is committed is not done twice."""
-    return run(request)
+    return run_compress(request)
 
 
 @flow(name="decode")

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ae_core.errors import LatentlakeError, UsageError
@@ -35,8 +36,6 @@ from ae_core.policy import load_policy
 
 
 def _cron(text: str) -> str:
-    from cronsim import CronSim, CronSimError
-
     try:
         CronSim(text, datetime.now(UTC))
     except CronSimError as error:
@@ -64,8 +63,6 @@ class Schedule(_Part):
 
     def next_run(self, now: datetime) -> datetime:
         """The first time after `now`."""
-        from cronsim import CronSim
-
         found: datetime = next(CronSim(self.cron, now.astimezone(ZoneInfo(self.timezone))))
         return found
 
@@ -152,7 +149,6 @@ class Team(_Part):
     work_pool: str = Field(default="latentlake", pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,60}$")
     runner: Runner = Runner()
     prices: Prices = Prices()
-    stores: dict[str, dict[str, Any]] = Field(default_factory=dict)
     lakes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")], Lake] = Field(min_length=1)
 
 

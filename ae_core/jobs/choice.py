@@ -13,6 +13,10 @@ from ae_core.lake import LakePartition
 Order = Literal["lake", "newest", "oldest", "largest"]
 """`lake` is the natural order of the ids; the others go by the partitions' days or bytes."""
 
+GROUP_BYTES = 8 << 20
+GROUP_PARTITIONS = 64
+"""Most source bytes and partitions that one task takes together."""
+
 _DAYS = ("date", "dt", "ds", "day", "event_date", "ymd")
 _ISO = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 
@@ -89,10 +93,6 @@ def _date(year: int, month: int, day: int) -> date | None:
         return date(year, month, day)
     except ValueError:
         return None
-
-
-GROUP_BYTES = 8 << 20
-GROUP_PARTITIONS = 64
 
 
 def in_groups(partitions: Sequence[LakePartition], workers: int) -> list[list[LakePartition]]:

@@ -43,7 +43,7 @@ def list_archive(url: str, *, where: Where = None, snapshot: int | None = None, 
         head_sha256=found.sha256,
         partitions=tuple(_row(found, manifest, tables) for manifest in manifests),
         models=_models(found),
-        totals=_totals(found, manifests),
+        totals=totals_of(found, manifests),
     )
 
 
@@ -132,7 +132,7 @@ def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
     )
 
 
-def _totals(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
+def totals_of(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
     """Every byte that the snapshot needs, partitions not selected left out."""
     latents = sum(layer_sizes(manifest).get("latents", 0) for manifest in manifests)
     residuals = sum(sum(layer_sizes(manifest).values()) for manifest in manifests) - latents

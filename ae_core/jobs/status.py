@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ae_core.certificates import read_certificate
 from ae_core.errors import LatentlakeError
-from ae_core.jobs.listing import list_archive
+from ae_core.jobs.listing import totals_of
 from ae_core.jobs.plan import survey
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import LakeStatus, Totals
@@ -32,10 +32,10 @@ def lake_status(name: str, request: CompressRequest, next_run: str | None, price
     try:
         snapshot = find_snapshot(request.archive)
         if snapshot is not None:
-            listing = list_archive(request.archive)
-            archived, totals = len(listing.partitions), listing.totals
+            manifests = select_manifests(snapshot)
+            archived, totals = len(manifests), totals_of(snapshot, manifests)
             infos: dict[str, TableInfo] = {}
-            for manifest in select_manifests(snapshot):
+            for manifest in manifests:
                 if manifest.table not in infos:
                     infos[manifest.table] = table_info(snapshot, manifest)
                 certificate = read_certificate(manifest, infos[manifest.table])
@@ -45,17 +45,12 @@ def lake_status(name: str, request: CompressRequest, next_run: str | None, price
     pending = waiting = aside = pending_bytes = 0
     try:
         found = survey(request)
-        verdicts = [(partition, verdict) for partition, verdict in found.partitions]
-        due = [partition for partition, verdict in verdicts if verdict.action == "compress"]
+        due = [partition for partition, verdict in found.partitions if verdict.action == "compress"]
         pending, pending_bytes = len(due) + found.left, sum(partition.size for partition in due)
-        held = [verdict.reason for _, verdict in verdicts if verdict.action == "wait"]
-        aside = sum(reason.startswith("set aside") for reason in held)
-        waiting = len(held) - aside - found.left
-        problems += [
-            f"{partition.id}: {verdict.reason}"
-            for partition, verdict in verdicts
-            if verdict.action == "wait" and verdict.reason.startswith("set aside")
-        ]
+        held = [(partition.id, verdict.reason) for partition, verdict in found.partitions if verdict.action == "wait"]
+        failed = [f"{partition}: {reason}" for partition, reason in held if reason.startswith("set aside")]
+        aside, waiting = len(failed), len(held) - len(failed) - found.left
+        problems += failed
         problems += [str(error) for _, error in found.unreadable]
     except LatentlakeError as error:
         problems.append(str(error))

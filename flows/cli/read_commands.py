@@ -152,8 +152,6 @@ def decode(
             "threads": threads,
             "progress": progress,
         }
-        if caps and salvage:
-            raise UsageError("--untrusted does not go with --salvage: copy what is sound, then look at it")
         if caps:
             from ae_core.untrusted import jobs
 

@@ -2,11 +2,13 @@
 
 retire:
 pinned: true              # neither fades nor loses its originals
+fade_after: 365d          # from the commit of a partition to the day on which a scheduled run fades it; else never
 expire:
 enabled: true           # off unless said
 grace: 30d              # from the commit of a partition to the intent; at least a day
 wait: 24h               # from the intent to the deletion, and again in quarantine on a local disk; at least 1 h
 replica: s3://b/copy    # a digest-equal replica that has to verify; or the word none
+approval: false         # a scheduled run records intents without asking a person; true unless said
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ def _write_seconds(seconds: float) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(_write_seconds)]
+"""Seconds, written as hours or days."""
 
 
 class Expire(BaseModel):
@@ -48,6 +51,7 @@ class Expire(BaseModel):
     grace: Duration = 30 * DAY
     wait: Duration = 24 * HOUR
     replica: str | None = None
+    approval: bool = True
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -70,4 +74,19 @@ class Retire(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pinned: bool = False
+    fade_after: Duration | None = None
     expire: Expire = Field(default_factory=Expire)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.fade_after is None:
+            return self
+        if self.fade_after < DAY:
+            raise ValueError("fade_after must be a day (1d) at least")
+        if self.pinned:
+            raise ValueError("pinned partitions never fade: take out pinned or fade_after")
+        if self.expire.enabled:
+            raise ValueError(
+                "fade_after and expire exclude each other: once originals are gone no schedule fades their only copy"
+            )
+        return self

@@ -1,7 +1,7 @@
 """Deployments of a team's file on a Prefect server: made, updated, and removed when they are gone from the file.
 
-`nightly-compress/<lake>` and `audit/<lake>` run by schedule; `decode/on-request` waits for someone who asks. Each loads
-its flow from the installed package, so a worker needs nothing but latentlake.
+`nightly-compress/<lake>`, `audit/<lake>` and `retire/<lake>` run by schedule; `decode/on-request` waits for someone who
+asks. Each loads its flow from the installed package, so a worker needs nothing but latentlake.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from ae_core.errors import UsageError
 from flows.nightly import audit, decode, nightly_compress
+from flows.retire import retire
 from flows.team import Lake, Schedule, Team
 
 TAG = "latentlake"
@@ -99,6 +100,8 @@ def deployments(team: Team, folder: Path) -> list[tuple[RunnerDeployment, Schedu
         )
         found.append(_deployment(team, nightly_compress, name, nightly, lake.nightly, f"Compress {about}."))
         found.append(_deployment(team, audit, name, _audit_parameters(lake), lake.audit, f"Audit {lake.archive}."))
+        going = {key: nightly[key] for key in ("lake", "archive", "policy", "where")}
+        found.append(_deployment(team, retire, name, going, lake.retire, f"Fade and expire {about} by policy."))
     return found
 
 

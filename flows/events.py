@@ -12,6 +12,12 @@ from prefect.events import emit_event
 
 ARCHIVED = "latentlake.partition.archived"
 FAILED = "latentlake.partition.failed"
+SET_ASIDE = "latentlake.partition.set-aside"
+FADED = "latentlake.partition.faded"
+EXPIRED = "latentlake.partition.expired"
+ASKED = "latentlake.expiry.asked"
+DRIFT = "latentlake.model.drift"
+SURPRISE = "latentlake.partition.surprising"
 VIOLATED = "latentlake.bound.violated"
 DAMAGED = "latentlake.archive.damaged"
 

@@ -12,6 +12,7 @@
         older_than_days: 30
         nightly: {cron: "0 2 * * *", timezone: Europe/Berlin}
         audit: {cron: "0 6 * * 0", sample: 0.1}
+        retire: {cron: "0 4 * * *"}          # what and when, says the policy's retire block
 
 Errors name the line. No credentials: stores have profiles.
 """
@@ -87,6 +88,7 @@ class Lake(_Part):
     max_hours: float | None = Field(default=None, gt=0)
     nightly: Schedule | None = None
     audit: Audit | None = None
+    retire: Schedule | None = None
 
     @model_validator(mode="after")
     def _one_policy(self) -> Lake:

@@ -36,11 +36,14 @@ def chosen(snapshot: Snapshot, where: Where, ids: Sequence[str], *, need: str | 
 
 
 class Rules:
-    """What the policy says of the retirement of partitions: the one recorded with each, or a newer one in a file."""
+    """What the policy says of the retirement of partitions: the one recorded with each, or newer rules.
 
-    def __init__(self, snapshot: Snapshot, policy: str | None = None) -> None:
+    `policy` are these rules, or the path of the policy that holds them.
+    """
+
+    def __init__(self, snapshot: Snapshot, policy: str | Retire | None = None) -> None:
         self._snapshot = snapshot
-        self._given = None if policy is None else load_policy(Path(policy)).retire
+        self._given = load_policy(Path(policy)).retire if isinstance(policy, str) else policy
         self._tables: dict[str, TableInfo] = {}
 
     def info(self, manifest: Manifest) -> TableInfo:

@@ -45,7 +45,7 @@ def expire(
     *,
     where: Where = None,
     partitions: Sequence[str] = (),
-    policy: str | None = None,
+    policy: str | Retire | None = None,
     dry_run: bool = True,
     threads: int = 0,
     progress: Progress = silent,
@@ -55,7 +55,7 @@ def expire(
 
     Parameters
     ----------
-    policy : a policy file whose `retire` block counts instead of the one recorded with the partitions.
+    policy : rules, or a policy file whose `retire` block counts, instead of those recorded with the partitions.
     dry_run : look, but neither compare in full nor record or delete anything.
     opener : how the originals of a lake are reached, for tests.
 
@@ -105,7 +105,7 @@ class _Run:
         archive: str,
         where: Where,
         partitions: Sequence[str],
-        policy: str | None,
+        policy: str | Retire | None,
         threads: int,
         progress: Progress,
         opener: Opener,

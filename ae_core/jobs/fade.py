@@ -21,6 +21,7 @@ from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.retire_results import FadedPartition, FadeResult
 from ae_core.jobs.target import writer_name
 from ae_core.jobs.verify import preview_digest
+from ae_core.retirement import Retire
 from ae_core.selection import Where
 
 KEPT = frozenset({"latents"})
@@ -32,7 +33,7 @@ def fade(
     reason: str = "",
     where: Where = None,
     partitions: Sequence[str] = (),
-    policy: str | None = None,
+    policy: str | Retire | None = None,
     only_copy_accepted: bool = False,
     dry_run: bool = True,
     threads: int = 0,
@@ -45,7 +46,7 @@ def fade(
 
     Parameters
     ----------
-    policy : a policy file that may pin more partitions than the policy recorded with them.
+    policy : rules, or a policy file, that may pin more partitions than the policy recorded with them.
     dry_run : change nothing, and tell what would go.
 
     Raises

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from tests.e2e.prefect_stack import Postgres, Stack, find_postgres
+from tests.e2e.teams import Team
 
 POLICY = """\
 version: 1
@@ -141,3 +144,28 @@ def plain(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Made:
     done = cli("compress", folder / "lake", folder / "archive", "--policy", policy, "--json")
     assert done.code == 0, done.err
     return Made(folder / "lake", folder / "archive", policy, done.json)
+
+
+@pytest.fixture(scope="session")
+def stack(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Prefect server on PostgreSQL; workers are started, and killed, by the tests."""
+    programs = find_postgres()
+    if programs is None:
+        if os.environ.get("LATENTLAKE_REQUIRE_TOOLS"):
+            pytest.fail("PostgreSQL is missing (LATENTLAKE_REQUIRE_TOOLS is set)")
+        pytest.skip("PostgreSQL is missing")
+    running = Stack(tmp_path_factory.mktemp("stack"), Postgres(programs), environment)
+    try:
+        running.start_server()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def team(stack: Stack, cli: Cli, tmp_path: Path) -> Team:
+    """A lake of six days, the newest of them too young, not deployed yet."""
+    made = Team(stack, cli, tmp_path)
+    for day in ("2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04", "2020-01-05", "2999-01-01"):
+        made.write(day)
+    return made

@@ -12,10 +12,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.states import State
 
 BIN = Path(sys.executable).parent
 
@@ -109,6 +114,44 @@ class Stack:
         worker = self._start(name, command, self.environment | more)
         self.workers.append(worker)
         return worker
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[SyncPrefectClient]:
+        """What speaks to the server."""
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        url = self.environment["PREFECT_API_URL"]
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            yield client
+
+    def run(self, deployment: str, **parameters: Any) -> UUID:
+        """Ask for a run; its id."""
+        with self.client() as client:
+            found = client.read_deployment_by_name(deployment)
+            return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def state(self, run: UUID) -> State:
+        with self.client() as client:
+            state = client.read_flow_run(run).state
+        assert state is not None
+        return state
+
+    def ended(self, run: UUID, seconds: float = 180.0) -> State:
+        """Its last state."""
+        found: State = wait_for(f"run {run}", lambda: state if (state := self.state(run)).is_final() else None, seconds)
+        return found
+
+    def artifacts(self) -> set[str]:
+        """Keys of all artifacts."""
+        with self.client() as client:
+            return {one["key"] for one in client.request("POST", "/artifacts/filter", json={}).json()}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of a name, newest first."""
+        with self.client() as client:
+            asked = {"filter": {"event": {"name": [name]}}}
+            return list(client.request("POST", "/events/filter", json=asked).json()["events"])
 
     def stop(self) -> None:
         for process in [*self.workers, self.server]:

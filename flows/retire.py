@@ -14,6 +14,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
@@ -126,7 +127,9 @@ def _waiting_run() -> str | None:
         "id": {"not_any_": [str(context.flow_run.id)]},
     }
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(mine), limit=1)
+        found = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate(mine), limit=1, sort=FlowRunSort.ID_DESC
+        )
     return found[0].name if found else None
 
 

@@ -147,11 +147,12 @@ class Stack:
         with self.client() as client:
             return {one["key"] for one in client.request("POST", "/artifacts/filter", json={}).json()}
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The events of a name, newest first."""
+    def events(self, name: str, archive: Path | str) -> list[dict[str, Any]]:
+        """The payloads of the events of a name about an archive, newest first."""
         with self.client() as client:
-            asked = {"filter": {"event": {"name": [name]}}}
-            return list(client.request("POST", "/events/filter", json=asked).json()["events"])
+            asked = {"filter": {"event": {"name": [name]}}, "limit": 50}
+            found = client.request("POST", "/events/filter", json=asked).json()["events"]
+        return [one["payload"] for one in found if one["payload"].get("archive") == str(archive)]
 
     def stop(self) -> None:
         for process in [*self.workers, self.server]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -106,6 +107,21 @@ def test_one_bad_partition_does_not_stop_the_others(prefect_server, plain, tmp_p
     ]
     assert result.model is not None
     assert result.model.reused
+
+
+def test_partitions_fade_when_their_policy_says_so(prefect_server, made, tmp_path):
+    from flows.retire import retire
+
+    mine = made.copy(tmp_path)
+    asked = {"lake": str(mine.lake), "archive": str(mine.archive), "where": ["month<=2"]}
+    policy = "version: 1\nretire: {fade_after: 2d}\n"
+    assert retire(**asked, policy=policy, return_state=True).message == "nothing is due"
+    for path in mine.archive.glob("_commits/*"):
+        os.utime(path, (path.stat().st_mtime - 3 * 86_400,) * 2)
+    assert retire(**asked, policy=policy, return_state=True).message == "2 faded"
+    assert len(list(mine.lake.glob("*/*.parquet"))) == 6
+    again = retire(**asked, policy=policy, return_state=True)
+    assert again.message == "nothing is due"
 
 
 @pytest.mark.full

@@ -20,6 +20,9 @@ def test_times_have_units_and_come_back():
     rules = policy.retire.expire
     assert (rules.grace, rules.wait, rules.replica) == (45 * DAY, 36 * HOUR, "s3://b/c")
     assert load_policy(policy.to_yaml()) == policy
+    fading = load_policy("version: 1\nretire: {fade_after: 365d}\n")
+    assert fading.retire.fade_after == 365 * DAY
+    assert load_policy(fading.to_yaml()) == fading
 
 
 def test_two_policies_that_differ_in_retirement_alone_code_alike():
@@ -37,6 +40,9 @@ def test_two_policies_that_differ_in_retirement_alone_code_alike():
         ("{expire: {grace: 30}}", "retire.expire.grace: 30 has no unit"),
         ("{expire: {grace: soon}}", "'soon' is not a time"),
         ("{expire: {replica: 's3://key:secret@bucket/x'}}", "credentials"),
+        ("{fade_after: 5h}", "fade_after must be a day"),
+        ("{fade_after: 9d, pinned: true}", "never fade"),
+        ("{fade_after: 9d, expire: {enabled: true, replica: none}}", "exclude each other"),
         ("{pin: true}", "retire.pin"),
         ("{pinned: maybe}", "retire.pinned"),
     ],

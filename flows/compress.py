@@ -6,6 +6,7 @@ them as they are.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.lake import LakePartition
+from ae_core.remote.profiles import CARRIED, carry
 from ae_core.threads import thread_count
 from flows.artifacts import Board, publish_training
 from flows.exclusive import alone
@@ -64,9 +66,13 @@ def prepare_model(request: CompressRequest, found: Survey, group: Group) -> Prep
 
 @step("encode partitions", run_name="encode {label}")
 def encode_partitions(
-    prepared: Prepared, partitions: Sequence[LakePartition], threads: int, label: str
+    prepared: Prepared, partitions: Sequence[LakePartition], threads: int, label: str, stores: str = ""
 ) -> list[Staged | LatentlakeError]:
-    """Partitions encoded, measured and staged, each by itself: one that cannot be does not stop the others."""
+    """Partitions encoded, measured and staged, each by itself: one that cannot be does not stop the others.
+
+    `stores` are the store profiles of the run, for workers on other machines.
+    """
+    carry(stores)
     log = get_run_logger()
     done: list[Staged | LatentlakeError] = []
     for partition in partitions:
@@ -141,7 +147,8 @@ def _compress_group(run: Run, prepared: Prepared, group: Group, board: Board) ->
             board.advance()
 
     def begin(partitions: Sequence[LakePartition]) -> Any:
-        return encode_partitions.submit(prepared, partitions, each, _label(partitions))
+        stores = os.environ.get(CARRIED, "")
+        return encode_partitions.submit(prepared, partitions, each, _label(partitions), stores)
 
     in_time = takewhile(lambda _: not run.out_of_time, groups)
     for partitions, future in side_by_side(begin, in_time, 2 * workers_of(SETTINGS, threads)):

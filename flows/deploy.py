@@ -121,7 +121,7 @@ def _deployment(
         tags=[TAG, team_tag(team)],
         work_pool_name=team.work_pool,
         job_variables={
-            "env": {**team.runner.environment(), "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
+            "env": {**team.environment, "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
         },
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

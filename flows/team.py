@@ -3,6 +3,8 @@
     version: 1
     team: analytics
     runner: {kind: threads}
+    stores:                                      # used as minio://bucket/path; keys stay in the environment
+      minio: {protocol: s3, endpoint: "http://minio:9000", key_env: MINIO_KEY, secret_env: MINIO_SECRET}
     prices: {gb_month: 0.023, cpu_hour: 0.05}
     lakes:
       flights:
@@ -14,11 +16,12 @@
         audit: {cron: "0 6 * * 0", sample: 0.1}
         retire: {cron: "0 4 * * *"}          # what and when, says the policy's retire block
 
-Errors name the line. No credentials: stores have profiles.
+Errors name the line. No credentials: stores have profiles, which name the variables of the workers that hold them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,6 +37,7 @@ from ae_core.errors import LatentlakeError, UsageError
 from ae_core.jobs.choice import Order
 from ae_core.jobs.request import CompressRequest
 from ae_core.policy import load_policy
+from ae_core.remote.profiles import CARRIED, carry, checked
 
 
 def _cron(text: str) -> str:
@@ -151,11 +155,22 @@ class Team(_Part):
     work_pool: str = Field(default="latentlake", pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,60}$")
     runner: Runner = Runner()
     prices: Prices = Prices()
+    stores: dict[str, dict[str, Any]] = {}
     lakes: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")], Lake] = Field(min_length=1)
+
+    @property
+    def carried_stores(self) -> str:
+        """The store profiles as workers get them; empty where there are none."""
+        return json.dumps(self.stores, sort_keys=True) if self.stores else ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the file says, as variables of a worker."""
+        return self.runner.environment() | ({CARRIED: self.carried_stores} if self.stores else {})
 
 
 def load_team(path: Path) -> Team:
-    """The checked file.
+    """The checked file; from here on its store profiles can be used in this process.
 
     Raises
     ------
@@ -175,6 +190,14 @@ def load_team(path: Path) -> Team:
         found = [(_line(tree, one["loc"]), _said(one)) for one in error.errors()]
         raise UsageError("; ".join(f"{path}:{line}: {said}" for line, said in sorted(set(found)))) from None
     problems = []
+    for name, fields in team.stores.items():
+        try:
+            checked(f"{path}:{_line(tree, ('stores', name))}", name, fields)
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("; ".join(problems))
+    carry(team.carried_stores)
     for name, lake in team.lakes.items():
         try:
             lake.request(path.parent)

@@ -6,12 +6,15 @@
     key_env = "MINIO_KEY"
     secret_env = "MINIO_SECRET"
 
-The file is `$LATENTLAKE_STORES`, else `latentlake/stores.toml` in `$XDG_CONFIG_HOME` or `~/.config`. It never holds a
-secret: a profile's name may travel anywhere, what it stands for is looked up where it is used.
+The file is `$LATENTLAKE_STORES`, else `latentlake/stores.toml` in `$XDG_CONFIG_HOME` or `~/.config`; where it ends in
+.yaml it is a team's file, whose `stores` they are. It never holds a secret: a profile may travel anywhere, the variables
+that it names are looked up where it is used. So workers elsewhere get the profiles themselves, as JSON in
+`$LATENTLAKE_STORE_PROFILES`, which come before those of the file.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -24,6 +27,7 @@ from ae_core.errors import UsageError
 
 PROTOCOLS = ("s3", "az", "gs")
 VARIABLE = "LATENTLAKE_STORES"
+CARRIED = "LATENTLAKE_STORE_PROFILES"
 _RESERVED = {*PROTOCOLS, "s3a", "abfs", "abfss", "gcs", "file", "local", "memory", "http", "https"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
@@ -88,7 +92,7 @@ def settings_file() -> Path:
 
 
 def load_profiles() -> dict[str, StoreProfile]:
-    """The profiles by name; none where there is no settings file.
+    """The profiles by name; none where there is no settings file and none were carried here.
 
     Raises
     ------
@@ -96,16 +100,37 @@ def load_profiles() -> dict[str, StoreProfile]:
         When the file cannot be read or a profile is malformed; a message never repeats a value that is not a name.
     """
     path = settings_file()
+    carried = json.loads(os.environ.get(CARRIED) or "{}")
+    found = {name: checked(str(path), name, values) for name, values in _document(path).items()}
+    return found | {name: checked(CARRIED, name, values) for name, values in carried.items()}
+
+
+def carry(profiles: str) -> None:
+    """Use these profiles, as `$LATENTLAKE_STORE_PROFILES` holds them, in this process and those that it starts."""
+    if profiles:
+        os.environ[CARRIED] = profiles
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if path.suffix in (".yaml", ".yml"):
+            import yaml  # reading with no profile in a YAML file does not have to wait for it
+
+            found = yaml.safe_load(text)
+            return dict(found.get("stores") or {}) if isinstance(found, dict) else {}
+        return tomllib.loads(text)
     except FileNotFoundError:
         if os.environ.get(VARIABLE):
             raise UsageError(f"{VARIABLE} names {path}, which is not there") from None
         return {}
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         place = re.search(r"\(at line \d+, column \d+\)", str(error))
         raise UsageError(f"{path}: the store profiles cannot be read {place[0] if place else ''}".rstrip()) from None
-    return {name: _profile(path, name, values) for name, values in document.items()}
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):
+            raise UsageError(f"{path}: the store profiles cannot be read") from None
+        raise
 
 
 def access(profile: StoreProfile) -> Access:
@@ -159,8 +184,6 @@ def _azure(profile: StoreProfile, found: Mapping[str, str]) -> dict[str, Any]:
 def _google(profile: StoreProfile, found: Mapping[str, str]) -> dict[str, Any]:
     token = "anon" if profile.anonymous else found.get("credentials_env")
     if token and token.lstrip().startswith("{"):
-        import json
-
         token = json.loads(token)
     return _given(project=profile.project, token=token, endpoint_url=profile.endpoint)
 
@@ -176,8 +199,15 @@ def _variable(profile: StoreProfile, name: str) -> str:
     return value
 
 
-def _profile(path: Path, name: str, values: Any) -> StoreProfile:
-    where = f"{path}: store profile {name!r}"
+def checked(source: str, name: str, values: Any) -> StoreProfile:
+    """The profile of these fields; errors begin with the source that they stand in.
+
+    Raises
+    ------
+    UsageError
+        As `load_profiles`.
+    """
+    where = f"{source}: store profile {name!r}"
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise UsageError(f"{where}: a name is lower-case letters, digits and dashes, and no protocol's own name")
     if not isinstance(values, dict) or values.get("protocol") not in PROTOCOLS:

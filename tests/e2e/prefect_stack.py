@@ -160,6 +160,16 @@ class Stack:
                 kill(process)
         self.database.stop()
 
+    def start_dask(self, workers: int, **more: str) -> tuple[str, list[Path]]:
+        """A Dask scheduler with workers of one thread each: its address, and the workers' logs."""
+        address = f"tcp://127.0.0.1:{free_port()}"
+        scheduler = ["dask", "scheduler", "--host", address, "--no-dashboard", "--no-show"]
+        self.workers.append(self._start("dask", scheduler, self.environment | more))
+        for number in range(workers):
+            command = ["dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+            self.workers.append(self._start(f"dask-{number}", command, self.environment | more))
+        return address, [self.folder / f"dask-{number}.log" for number in range(workers)]
+
     def _start(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(

@@ -12,6 +12,8 @@ import ae_core
 from ae_core.errors import UsageError
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.status import lake_status
+from ae_core.remote.places import locate
+from ae_core.remote.profiles import load_profiles
 from flows.runners import threads_each, workers_of
 from flows.settings import Settings
 from flows.team import load_team
@@ -30,7 +32,14 @@ lakes:
     archive: cold
     policy: {version: 1, default: {float: {range: 0.001}}}
     where: [month>=3]
+stores:
+  minio: {protocol: s3, endpoint: "http://127.0.0.1:9000", key_env: MINIO_KEY, secret_env: MINIO_SECRET}
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_profiles_stay(monkeypatch):
+    monkeypatch.setenv("LATENTLAKE_STORE_PROFILES", "")
 
 
 @pytest.fixture
@@ -65,6 +74,8 @@ def test_policies_are_files_beside_it_or_stand_in_it(write, tmp_path):
         ("range: 0.001", "range: -1", 9, "negative"),
         ("archive: cold", "archive: cold\n    retention: 3", 12, "retention"),
         ("s3://lake/flights", "s3://key:secret@lake/flights", 4, "credentials"),
+        ("secret_env: MINIO_SECRET", "secret: hunter2", 15, "secret is not a field"),
+        ("protocol: s3", "protocol: ftp", 15, "protocol has to be one of"),
         ("version: 1\nteam", "version: 2\nteam", 1, "version"),
         ("team: tests", "team: [", 1, "not YAML"),
     ],
@@ -74,7 +85,21 @@ def test_errors_name_the_line(write, before, after, line, word):
     with pytest.raises(UsageError, match=word) as caught:
         load_team(path)
     assert word == "not YAML" or f"{path}:{line}: " in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "key:secret" not in str(caught.value)
+
+
+def test_store_profiles_travel_to_workers_by_name(write, monkeypatch):
+    path = write(GOOD.replace("s3://cold/flights", "minio://cold/flights"))
+    team = load_team(path)
+    assert locate("minio://cold/flights").protocol == "s3"  # from here on, and in processes that this one starts
+    carried = team.environment["LATENTLAKE_STORE_PROFILES"]
+    assert "MINIO_SECRET" in carried
+    monkeypatch.setenv("LATENTLAKE_STORE_PROFILES", carried)
+    assert load_profiles()["minio"].secret_env == "MINIO_SECRET"
+    monkeypatch.delenv("LATENTLAKE_STORE_PROFILES")
+    monkeypatch.setenv("LATENTLAKE_STORES", str(path))  # so do the other commands
+    assert load_profiles()["minio"].endpoint == "http://127.0.0.1:9000"
 
 
 def test_the_example_is_valid(repository):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,11 +16,13 @@ from prefect.artifacts import (
 )
 
 from ae_core.archive.reader import open_snapshot
+from ae_core.jobs import setbacks
 from ae_core.jobs.compress import Run
 from ae_core.jobs.prepare import Prepared
-from ae_core.jobs.results import AuditResult, DecodeResult
+from ae_core.jobs.results import AuditResult, DecodeResult, Drift
 from ae_core.records import training_reports
-from flows.events import ARCHIVED, FAILED, tell
+from flows.events import ARCHIVED, DRIFT, FAILED, SET_ASIDE, tell
+from flows.settings import Settings
 
 
 class Board:
@@ -28,6 +31,8 @@ class Board:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._told = 0
+        before = {} if run.found.snapshot is None else setbacks.read(run.found.snapshot)
+        self._last_tries = {one.id for one, _ in run.found.partitions if setbacks.is_last(before.get(one.id), one)}
         self._progress = cast(UUID, create_progress_artifact(0.0, key="compress-progress", description=self._state()))
 
     def advance(self) -> None:
@@ -53,6 +58,8 @@ class Board:
                     "ratio": _share(outcome.archive_bytes, outcome.source_bytes),
                     "worst error/bound": outcome.worst_ratio,
                     "seconds": round(outcome.seconds, 2),
+                    "CPU seconds": round(outcome.cpu_seconds, 2),
+                    **_money(outcome.cpu_seconds, outcome.source_bytes - outcome.archive_bytes),
                     "commit": outcome.commit,
                 }
                 for outcome in self._run.outcomes
@@ -84,6 +91,8 @@ class Board:
                 )
             elif outcome.action == "failed":
                 tell(FAILED, archive, partition=outcome.partition, reason=outcome.reason)
+                if outcome.partition in self._last_tries:
+                    tell(SET_ASIDE, archive, partition=outcome.partition, reason=outcome.reason)
         self._told = len(self._run.outcomes)
 
 
@@ -95,7 +104,25 @@ def publish_training(prepared: Prepared) -> None:
     lines = [f"Model `{prepared.model[:12]}`, {use.bytes:,} bytes, {how}.", f"Why: {use.drift.reason}."]
     if use.no_latents_reason:
         lines.append(f"No latents: {use.no_latents_reason}")
-    create_markdown_artifact(key="model", markdown="\n\n".join([*lines, curve_table(report)]))
+    create_markdown_artifact(key="model", markdown="\n\n".join([*lines, *_reasoning(use.drift), curve_table(report)]))
+    if use.drift.decision != "trained" and use.drift.bits_new is not None:  # a new one was tried, for better or worse
+        tell(DRIFT, prepared.archive, model=prepared.model, **asdict(use.drift))
+
+
+def _reasoning(drift: Drift) -> list[str]:
+    """The figures by which a model was kept or replaced, as a Markdown table."""
+    if drift.bits_now is None:
+        return []
+    figures = {
+        "bits a row when the model was trained": drift.bits_then,
+        "bits a row now": drift.bits_now,
+        "bits a row by a new model": drift.bits_new,
+        "rows due": drift.rows_due,
+        "bytes that a new model takes": drift.model_bytes,
+        "bytes that it saves or is expected to": drift.bytes_saved,
+    }
+    rows = [f"| {name} | {_cell(value)} |" for name, value in figures.items() if value is not None]
+    return ["\n".join(["| | |", "| --- | --- |", *rows])]
 
 
 def curve_table(report: Mapping[str, Any]) -> str:
@@ -137,6 +164,15 @@ def publish_audit(result: AuditResult) -> None:
             for column in result.columns
         ],
     )
+
+
+def _money(cpu_seconds: float, saved: int) -> dict[str, float]:
+    """What encoding a partition cost, and what it saves a month once its originals are expired."""
+    prices = Settings()
+    return {
+        f"cost, {prices.price_currency}": float(f"{cpu_seconds / 3600 * prices.price_cpu_hour:.3g}"),
+        f"saves a month, {prices.price_currency}": float(f"{saved / 1e9 * prices.price_gb_month:.3g}"),
+    }
 
 
 def _share(archived: int, source: int) -> float | None:

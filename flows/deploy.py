@@ -120,9 +120,7 @@ def _deployment(
         description=description,
         tags=[TAG, team_tag(team)],
         work_pool_name=team.work_pool,
-        job_variables={
-            "env": {**team.environment, "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
-        },
+        job_variables={"env": {**team.environment, "PREFECT_RUNNER_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return made, schedule

@@ -17,6 +17,7 @@ from ae_core.jobs.results import CompressResult
 from flows.audit import AuditRequest, audit_archive
 from flows.compress import run_compress
 from flows.decode import DecodeRequest, decode_partitions
+from flows.watch import watch
 
 OUTAGE_TRIES = 8
 OUTAGE_PAUSE = 15.0
@@ -52,6 +53,7 @@ def nightly_compress(
         result = _compress_through_outages(request)
     except ArchiveBusy as busy:
         return Completed(name="Skipped", message=str(busy))
+    watch(request, result)
     done = sum(row.action == "compressed" for row in result.partitions)
     return Completed(message=f"{done} partitions compressed, {result.left} left for later")
 

@@ -69,7 +69,7 @@ def retire(
     policy: Annotated[str, Field(description="the policy as YAML; its retire block says what may go, and when")],
     where: Annotated[list[str], Field(description="only these partitions: month=3, month>=3; all must hold")] = [],  # noqa: B006
 ) -> Any:
-    """Fade and expire what the policy lets go; expiry waits for a person's approval unless the policy says otherwise."""
+    """Fade and expire what the policy lets go; expiry waits for a person unless the policy says otherwise."""
     rules = load_policy(policy + "\n").retire
     try:
         with alone(archive):
@@ -99,8 +99,8 @@ def _approved(archive: str, found: Retirement) -> list[str]:
     sizes = dict(found.ask)
     shown = "\n".join(f"- `{partition}`: {size:,} bytes" for partition, size in found.ask)
     about = (
-        f"May the originals of these {len(sizes)} partitions be deleted? `{archive}` holds them, and is their only copy "
-        f"from then on. Each is compared in full first; what differs is kept.\n\n{shown}"
+        f"May the originals of these {len(sizes)} partitions be deleted? `{archive}` holds them, and is their only "
+        f"copy from then on. Each is compared in full first; what differs is kept.\n\n{shown}"
     )
     if not _answered():
         tell(ASKED, archive, partitions=len(sizes), bytes=sum(sizes.values()))

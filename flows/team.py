@@ -146,6 +146,11 @@ class Prices(_Part):
     cpu_hour: float = Field(default=0.05, ge=0)
     currency: str = Field(default="USD", max_length=8)
 
+    def environment(self) -> dict[str, str]:
+        """The same as variables of a worker."""
+        named = {"GB_MONTH": str(self.gb_month), "CPU_HOUR": str(self.cpu_hour), "CURRENCY": self.currency}
+        return {f"LATENTLAKE_PRICE_{name}": value for name, value in named.items()}
+
 
 class Team(_Part):
     """The whole file; `team` tells deployments of several files on one server apart."""
@@ -166,7 +171,8 @@ class Team(_Part):
     @property
     def environment(self) -> dict[str, str]:
         """What the file says, as variables of a worker."""
-        return self.runner.environment() | ({CARRIED: self.carried_stores} if self.stores else {})
+        stores = {CARRIED: self.carried_stores} if self.stores else {}
+        return self.runner.environment() | self.prices.environment() | stores
 
 
 def load_team(path: Path) -> Team:

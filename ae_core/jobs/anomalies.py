@@ -119,6 +119,7 @@ def surprise_share(
     *,
     where: Where = None,
     false_alarms: float = 0.01,
+    snapshot: int | None = None,
     threads: int = 0,
     progress: Progress = silent,
 ) -> SurpriseShare:
@@ -132,7 +133,7 @@ def surprise_share(
         When the archive has no network model, or none for these columns.
     """
     _check(None, false_alarms, None)
-    source = open_archive(archive)
+    source = open_archive(archive, snapshot=snapshot)
     scored = _scored(source, lake, where, threads)
     limit = reference(source, scored.new, false_alarms, threads=threads, progress=progress)
     rows, above = 0, 0

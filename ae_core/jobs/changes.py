@@ -9,16 +9,19 @@ from typing import Literal
 from ae_core.archive.format import SourceFile as RecordedFile
 from ae_core.lake import LakePartition, SourceFile
 
+Action = Literal["compress", "skip", "wait", "left", "set aside", "rebuilt", "refuse"]
+
 
 @dataclass(frozen=True)
 class Verdict:
     """What a run does with a partition, and the reason as a person reads it.
 
-    "skip" is archived as it is; "wait" is due, but not in this run; "rebuilt" came out of an archive; "refuse" changed,
-    but compressing it would replace the only copy of what was there before.
+    "skip" is archived as it is; "wait" is too young; "left" is due, and for a later run; "set aside" failed too often;
+    "rebuilt" came out of an archive; "refuse" changed, but compressing it would replace the only copy of what was there
+    before.
     """
 
-    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
+    action: Action
     reason: str
 
 

@@ -87,6 +87,7 @@ def commit_batch(prepared: Prepared, batch: Sequence[Staged], *, threads: int = 
                 worst_ratio=staged.worst_ratio,
                 commit=number,
                 seconds=staged.seconds,
+                cpu_seconds=staged.cpu_seconds,
                 checks=proof.checks,
             )
             for staged, proof in good

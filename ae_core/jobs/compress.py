@@ -97,7 +97,7 @@ class Run:
         begun = {outcome.partition for outcome in self.outcomes}
         late = [partition for partition in self.found.due if partition.id not in begun]
         reason = f"left for the next run: this one had {self.request.max_hours:g} hours" if late else ""
-        waiting = [PartitionOutcome(one.id, "waiting", reason, source_bytes=one.size) for one in late]
+        waiting = [PartitionOutcome(one.id, "left", reason, source_bytes=one.size) for one in late]
         return CompressResult(
             lake=self.request.lake,
             archive=self.request.archive,

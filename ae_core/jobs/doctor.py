@@ -14,7 +14,7 @@ from ae_core.archive.names import TEMPORARY, new_uid
 from ae_core.archive.objects import ObjectStore
 from ae_core.archive.store import open_store
 from ae_core.errors import LatentlakeError, StoreUnsafe
-from ae_core.jobs.results import DoctorCheck, DoctorReport
+from ae_core.jobs.care_results import DoctorCheck, DoctorReport
 from ae_core.remote.identity import identity_of
 from ae_core.remote.places import locate
 

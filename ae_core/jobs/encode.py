@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import chain, islice
+from itertools import islice
 
 import pyarrow as pa
 
@@ -49,6 +50,7 @@ class Staged:
     archive_bytes: int
     worst_ratio: float | None
     seconds: float
+    cpu_seconds: float
 
 
 def encode_partition(
@@ -65,14 +67,15 @@ def encode_partition(
     BoundViolated
         When a rebuilt cell is outside its bound: nothing of the partition can be committed.
     """
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.thread_time()
     codec, info = load_codec(prepared.archive, prepared.model), load_table(prepared.archive, prepared.table)
     for _ in range(READ_ATTEMPTS):
         before = refresh(partition)
         encoded = _Encoder(codec, info, before, threads, progress).run()
         sources = _sources(before)
         if refresh(partition) == before:
-            return _stage(prepared, info, codec, before, encoded, sources, start)
+            seconds = time.perf_counter() - start, time.thread_time() - cpu + encoded.elsewhere
+            return _stage(prepared, info, codec, before, encoded, sources, seconds)
     raise SourceChanging(
         f"{partition.lake}: {partition.id} changed each of the {READ_ATTEMPTS} times it was read: "
         "compress it once its writer is done"
@@ -112,6 +115,9 @@ class _Encoder:
         self._partition = partition
         self._threads = threads
         self._progress = progress
+        self._caller = threading.get_ident()
+        self.elsewhere = 0.0
+        """CPU seconds of other threads than the caller's."""
         self.schema = schema(partition)
         self.result = _Encoded()
         self.digest = PartitionDigest(self.schema)
@@ -126,14 +132,22 @@ class _Encoder:
         done = 0
         together = lockstep_blocks(total, len(self.schema), self._threads)
         groups = _grouped(read_blocks(self._partition), together)
-        for block in chain.from_iterable(ordered_map(self._encode, groups, threads=self._threads)):
-            self._add(block)
-            done += block.original.num_rows
-            self._progress(self._partition.id, done, total)
+        for blocks, spent in ordered_map(self._encode, groups, threads=self._threads):
+            self.elsewhere += spent
+            for block in blocks:
+                self._add(block)
+                done += block.original.num_rows
+                self._progress(self._partition.id, done, total)
         return self
 
-    def _encode(self, tables: Sequence[pa.Table]) -> list[_Block]:
-        """Blocks in lockstep: encoded, and decoded again from their bytes alone."""
+    def _encode(self, tables: Sequence[pa.Table]) -> tuple[list[_Block], float]:
+        """Blocks in lockstep: encoded, and decoded again from their bytes alone; CPU seconds of another thread."""
+        cpu = time.thread_time()
+        blocks = self._encode_blocks(tables)
+        spent = 0.0 if threading.get_ident() == self._caller else time.thread_time() - cpu
+        return blocks, spent
+
+    def _encode_blocks(self, tables: Sequence[pa.Table]) -> list[_Block]:
         codec = self._codec
         encoded = pipeline.encode_blocks(codec, tables)
         stored = [
@@ -206,7 +220,7 @@ def _stage(
     partition: LakePartition,
     encoder: _Encoder,
     sources: tuple[RecordedFile, ...],
-    start: float,
+    seconds: tuple[float, float],
 ) -> Staged:
     archive = open_archive(prepared.archive)
     encoded = encoder.result
@@ -216,7 +230,7 @@ def _stage(
     folder = partition_folder(partition.id)
     layers = put_layers(archive, folder, payloads)
     sizes = {layer.layer: layer.file.length for layer in layers}
-    certificate = _certificate(prepared, codec, partition, encoder, sizes, time.perf_counter() - start)
+    certificate = _certificate(prepared, codec, partition, encoder, sizes, seconds)
     manifest = Manifest(
         archive=archive.marker.archive,
         partition=partition.id,
@@ -246,7 +260,8 @@ def _stage(
         rows=manifest.rows,
         archive_bytes=sum(sizes.values()) + stored,
         worst_ratio=None if all(bound.exact for bound in info.policy.bounds.values()) else verdict.worst_ratio,
-        seconds=time.perf_counter() - start,
+        seconds=seconds[0],
+        cpu_seconds=seconds[1],
     )
 
 
@@ -256,7 +271,7 @@ def _certificate(
     partition: LakePartition,
     encoder: _Encoder,
     sizes: Mapping[str, int],
-    seconds: float,
+    seconds: tuple[float, float],
 ) -> Certificate:
     encoded = encoder.result
     coded = {
@@ -282,7 +297,7 @@ def _certificate(
         latent_dim=0 if codec.network is None else codec.network.latent_dims,
         no_latents=codec.no_latents_reason,
         model=prepared.model,
-        seconds={"encode": seconds},
+        seconds={"encode": seconds[0], "cpu": seconds[1]},
     )
 
 

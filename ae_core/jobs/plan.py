@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import pyarrow as pa
 
 from ae_core.archive.reader import Snapshot
 from ae_core.errors import DataWouldBeLost, LakeError, PolicyError
 from ae_core.jobs import setbacks
-from ae_core.jobs.changes import Verdict, judge
+from ae_core.jobs.changes import Action, Verdict, judge
 from ae_core.jobs.checks import check_checks
 from ae_core.jobs.choice import in_order, too_young
 from ae_core.jobs.request import CompressRequest
@@ -28,6 +29,13 @@ from ae_core.lake import (
 )
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
 from ae_core.records import TableInfo, layer_sizes, select_manifests
+
+_NOT_TAKEN: Mapping[str, Literal["waiting", "left", "set aside", "skipped"]] = {
+    "wait": "waiting",
+    "left": "left",
+    "set aside": "set aside",
+    "rebuilt": "skipped",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,10 @@ class Survey:
     def due(self) -> tuple[LakePartition, ...]:
         """The partitions to compress, in the order in which they are taken."""
         return tuple(partition for group in self.groups for partition in group.due)
+
+    def of(self, action: Action) -> list[LakePartition]:
+        """The partitions with this verdict."""
+        return [partition for partition, verdict in self.partitions if verdict.action == action]
 
     @property
     def nothing_due(self) -> bool:
@@ -104,7 +116,7 @@ def survey(request: CompressRequest, *, now: datetime | None = None) -> Survey:
     if not taken:
         groups, unreadable = (), ()  # made all the same: a policy that does not fit is refused on every run
     place = {partition.id for partition in due[len(taken) :]}
-    late = Verdict("wait", f"left for the next run: this one takes {request.limit}")
+    late = Verdict("left", f"left for the next run: this one takes {request.limit}")
     judged = [(partition, late if partition.id in place else verdict) for partition, verdict in judged]
     return Survey(tuple(judged), snapshot, groups, len(due) - len(taken), unreadable)
 
@@ -237,10 +249,9 @@ def unchanged(found: Survey) -> tuple[PartitionOutcome, ...]:
     """The outcomes of the partitions that are left alone."""
     outcomes = []
     for partition, verdict in found.partitions:
-        if verdict.action == "wait":
-            outcomes.append(PartitionOutcome(partition.id, "waiting", verdict.reason, source_bytes=partition.size))
-        if verdict.action == "rebuilt":
-            outcomes.append(PartitionOutcome(partition.id, "skipped", verdict.reason, source_bytes=partition.size))
+        if verdict.action in _NOT_TAKEN:
+            action = _NOT_TAKEN[verdict.action]
+            outcomes.append(PartitionOutcome(partition.id, action, verdict.reason, source_bytes=partition.size))
         if verdict.action != "skip" or found.snapshot is None:
             continue
         manifest = found.snapshot.manifest(partition.id)
@@ -284,7 +295,7 @@ def _judge(
     if young is not None:
         return Verdict("wait", young)
     aside = setbacks.set_aside(failed.get(partition.id), partition)
-    return Verdict("wait", aside) if aside is not None else verdict
+    return Verdict("set aside", aside) if aside is not None else verdict
 
 
 def in_lake_order(outcomes: Sequence[PartitionOutcome], found: Survey) -> tuple[PartitionOutcome, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ae_core.jobs.changes import Action
 from ae_core.report.impact import CheckOutcome
 
 
@@ -65,7 +66,7 @@ class PartitionDecision:
     """Whether one partition is to be compressed, and why."""
 
     partition: str
-    action: Literal["compress", "skip", "wait", "rebuilt", "refuse"]
+    action: Action
     reason: str
     rows: int
     source_bytes: int
@@ -120,7 +121,7 @@ class PartitionOutcome:
     """What happened to one partition in a run."""
 
     partition: str
-    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting"]
+    action: Literal["compressed", "unchanged", "skipped", "failed", "waiting", "left", "set aside"]
     reason: str
     rows: int = 0
     source_bytes: int = 0
@@ -128,6 +129,7 @@ class PartitionOutcome:
     worst_ratio: float | None = None
     commit: int | None = None
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     checks: tuple[CheckOutcome, ...] = ()
 
 
@@ -346,6 +348,28 @@ class CopyResult:
 
 
 @dataclass(frozen=True)
+class LoggedCommit:
+    """One commit of the log; `bytes` is what it added, its own object included."""
+
+    n: int
+    sha256: str
+    time: str
+    writer: str
+    message: str
+    partitions: tuple[str, ...]
+    models: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """The commits of an archive, newest first."""
+
+    archive: str
+    commits: tuple[LoggedCommit, ...]
+
+
+@dataclass(frozen=True)
 class PartitionChange:
     """What became of a partition between two snapshots; bytes are those of layers and manifest, 0 where it was not."""
 
@@ -457,97 +481,3 @@ class QueryAudit:
     only_original: int
     only_archived: int
     changes: tuple[QueryChange, ...]
-
-
-@dataclass(frozen=True)
-class LoggedCommit:
-    """One commit of the log; `bytes` is what it added, its own object included."""
-
-    n: int
-    sha256: str
-    time: str
-    writer: str
-    message: str
-    partitions: tuple[str, ...]
-    models: tuple[str, ...]
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Log:
-    """The commits of an archive, newest first."""
-
-    archive: str
-    commits: tuple[LoggedCommit, ...]
-
-
-@dataclass(frozen=True)
-class DoctorCheck:
-    """One property of a store; `needed` for committing to it at all."""
-
-    name: str
-    needed: bool
-    ok: bool
-    detail: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DoctorReport:
-    """What a store was found to give. `safe`: an archive may be committed to it.
-
-    `conditional_delete`: originals in it may be expired. `clock_skew`: seconds that its clock is ahead of this
-    machine's; None where it could not be read. `identity` says whose credentials were used and never gives them away.
-    """
-
-    url: str
-    protocol: str
-    endpoint: str | None
-    profile: str | None
-    identity: str
-    safe: bool
-    conditional_delete: bool
-    clock_skew: float | None
-    checks: tuple[DoctorCheck, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class UpgradeResult:
-    """An archive's format before and after an upgrade; `commit` is the one that raised it, None if none was needed.
-
-    `requires` are the features that a reader has to know, `optional` those that only a writer has to; `reader` is the
-    first release that reads it, empty where the archive does not say.
-    """
-
-    archive: str
-    before: int
-    after: int
-    requires: tuple[str, ...]
-    optional: tuple[str, ...]
-    reader: str
-    commit: int | None
-
-
-@dataclass(frozen=True)
-class LakeStatus:
-    """How a lake stands: sizes in bytes, `seconds` spent on encoding, money by the prices that were given.
-
-    `pending` partitions are due for the next run, `waiting` are too young, `set_aside` failed three times.
-    `saved_a_month` is what the archived partitions cost less than their originals, once these are expired.
-    """
-
-    lake: str
-    archive: str
-    archived: int
-    source_bytes: int
-    archive_bytes: int
-    pending: int
-    pending_bytes: int
-    waiting: int
-    set_aside: int
-    seconds: float
-    saved_a_month: float
-    spent: float
-    next_run: str | None
-    problems: tuple[str, ...]

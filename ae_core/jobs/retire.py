@@ -1,4 +1,4 @@
-"""What a policy lets go now: partitions that fade, originals that leave the lake, and whether a person is asked first."""
+"""What a policy lets go now: partitions that fade, originals that leave the lake, whether a person is asked."""
 
 from __future__ import annotations
 

@@ -59,6 +59,11 @@ def set_aside(setback: Setback | None, partition: LakePartition) -> str | None:
     return f"set aside after {setback.count} failures, until its files change or --recompress: {setback.reason}"
 
 
+def is_last(setback: Setback | None, partition: LakePartition) -> bool:
+    """Whether one more failure sets the partition aside."""
+    return setback is not None and setback.count == TRIES - 1 and setback.source == source_of(partition)
+
+
 def record(archive: str, failed: Sequence[tuple[LakePartition, str]]) -> None:
     """Note the partitions that failed in a run, each with its reason.
 

@@ -6,7 +6,7 @@ from ae_core.archive.commit import append
 from ae_core.archive.fields import canonical_json, sha256_hex
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
-from ae_core.jobs.results import UpgradeResult
+from ae_core.jobs.care_results import UpgradeResult
 from ae_core.jobs.target import writer_name
 
 

@@ -7,8 +7,8 @@
     secret_env = "MINIO_SECRET"
 
 The file is `$LATENTLAKE_STORES`, else `latentlake/stores.toml` in `$XDG_CONFIG_HOME` or `~/.config`; where it ends in
-.yaml it is a team's file, whose `stores` they are. It never holds a secret: a profile may travel anywhere, the variables
-that it names are looked up where it is used. So workers elsewhere get the profiles themselves, as JSON in
+.yaml it is a team's file, whose `stores` they are. It never holds a secret: a profile may travel anywhere, the
+variables that it names are looked up where it is used. So workers elsewhere get the profiles themselves, as JSON in
 `$LATENTLAKE_STORE_PROFILES`, which come before those of the file.
 """
 

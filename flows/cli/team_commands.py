@@ -105,9 +105,14 @@ def status(file: TeamFile = Path("latentlake.yaml"), json: options.Json = False)
     for one in found:
         each = one.seconds / one.archived if one.archived else 0.0
         say(
-            f"{one.lake}: the next run takes {one.pending:,} partitions ({human_bytes(one.pending_bytes)}); "
-            f"{one.seconds:.0f} s of encoding so far, {each:.1f} s a partition, {one.spent:.2f} {team.prices.currency}"
+            f"{one.lake}: the next run takes {one.next_partitions:,} partitions ({human_bytes(one.next_bytes)}); "
+            f"{one.seconds:.0f} s of CPU so far, {each:.1f} s a partition, {one.spent:.2f} {team.prices.currency}"
         )
+        if one.pending and one.seconds_left is not None:
+            runs = f", {one.runs_left:,} runs" if one.runs_left else ""
+            say(f"  all {one.pending:,} that are due: about {one.seconds_left / 60:.0f} min of CPU{runs}")
+        if one.gone:
+            say(f"  {one.gone:,} archived partitions are no longer in the lake")
         for problem in one.problems:
             say(f"  {problem}")
     say("what is saved a month counts from the day that originals are expired")

@@ -208,7 +208,7 @@ def _print_dry_run(prediction: DryRun) -> None:
 
 def _print_result(result: CompressResult) -> None:
     done = [row for row in result.partitions if row.action == "compressed"]
-    waiting = [row for row in result.partitions if row.action == "waiting"]
+    waiting = [row for row in result.partitions if row.action in ("waiting", "left", "set aside")]
     if not done:
         skipped = [row for row in result.partitions if row.action == "skipped"]
         same = len(result.partitions) - len(waiting) - len(skipped)
@@ -243,7 +243,7 @@ def _print_result(result: CompressResult) -> None:
             say(f"  no latents: {model.no_latents_reason}")
     if result.left:
         pace = sum(row.source_bytes for row in done) / max(1e-9, result.seconds)
-        seconds = sum(row.source_bytes for row in waiting if row.reason.startswith("left")) / max(1.0, pace)
+        seconds = sum(row.source_bytes for row in waiting if row.action == "left") / max(1.0, pace)
         say(f"{result.left} more partitions are due, about {seconds / 60:.0f} min at this pace; run again for them")
     say(
         f"{len(done)} partitions in {len(result.commits)} commits, {result.seconds:.0f} s; "

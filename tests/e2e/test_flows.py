@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -122,6 +125,53 @@ def test_partitions_fade_when_their_policy_says_so(prefect_server, made, tmp_pat
     assert len(list(mine.lake.glob("*/*.parquet"))) == 6
     again = retire(**asked, policy=policy, return_state=True)
     assert again.message == "nothing is due"
+
+
+def _told(event):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        asked = {"filter": {"event": {"name": [event]}}}
+        return [one["payload"] for one in client.request("POST", "/events/filter", json=asked).json()["events"]]
+
+
+def test_a_night_tells_of_rows_that_surprise_its_model(prefect_server, made, write_month, tmp_path):
+    """One new month is like the others, in the next one no column fits the others any more."""
+    from flows.nightly import nightly_compress
+
+    mine = made.copy(tmp_path)
+    write_month(mine.lake, 11, 711)
+    write_month(mine.lake, 12, 712)
+    for path in (mine.lake / "month=12").iterdir():
+        table = pq.read_table(path, partitioning=None)
+        zone = pa.array(np.random.default_rng(5).permutation(table["zone"].to_numpy()))
+        pq.write_table(table.set_column(1, table.schema.field("zone"), zone), path)
+    asked = {"lake": str(mine.lake), "archive": str(mine.archive), "policy": mine.policy.read_text()}
+    done = nightly_compress(**asked, older_than_days=0, return_state=True)
+    assert done.message == "2 partitions compressed, 0 left for later"
+    _wait_for(lambda: _told("latentlake.partition.surprising"))
+    assert {one["partition"] for one in _told("latentlake.partition.surprising")} == {"month=12"}
+
+
+def test_a_partition_that_is_set_aside_is_told_of_once(prefect_server, plain, tmp_path):
+    from flows.nightly import nightly_compress
+
+    mine = plain.copy(tmp_path)
+    (mine.lake / "month=3").mkdir()
+    (mine.lake / "month=3" / "x.parquet").write_bytes(b"PAR1 no table PAR1")
+    asked = {"lake": str(mine.lake), "archive": str(mine.archive), "policy": mine.policy.read_text()}
+    for expected in ("FAILED", "FAILED", "FAILED", "COMPLETED"):
+        assert nightly_compress(**asked, older_than_days=0, return_state=True).type.value == expected
+    _wait_for(lambda: _told("latentlake.partition.set-aside"))
+    assert [one["partition"] for one in _told("latentlake.partition.set-aside")] == ["month=3"]
+    assert len(_told("latentlake.partition.failed")) >= 3
+
+
+def _wait_for(ready):
+    end = time.monotonic() + 20
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @pytest.mark.full

@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from ae_core.errors import Corrupt, NotCommitted, StoreUnsafe, UsageError
-from ae_core.jobs import results, retire_results
+from ae_core.jobs import care_results, results, retire_results
 from flows.cli import app
 from flows.cli.console import human_bytes, human_ratio, print_json
 from flows.cli.write_commands import _print_result
@@ -34,7 +34,7 @@ COMMANDS = {
     "drop": retire_results.DropResult,
     "fade": retire_results.FadeResult,
     "expire": retire_results.ExpireResult,
-    "doctor": results.DoctorReport,
+    "doctor": care_results.DoctorReport,
 }
 
 

@@ -52,9 +52,9 @@ def compress(lake, archive):
 def test_limits_leave_the_rest_for_the_next_run(compress):
     first = compress(limit=1, order="largest")
     assert _actions(first) == {
-        "date=2020-01-01": "waiting",
+        "date=2020-01-01": "left",
         "date=2020-01-02": "compressed",
-        "date=2020-01-03": "waiting",
+        "date=2020-01-03": "left",
     }
     assert first.left == 2
     assert _actions(compress(limit=1, order="newest"))["date=2020-01-03"] == "compressed"
@@ -64,7 +64,7 @@ def test_limits_leave_the_rest_for_the_next_run(compress):
 
 def test_when_its_hours_are_over_a_run_commits_what_it_has(compress):
     first = compress(max_hours=1e-9)
-    assert (first.left, set(_actions(first).values())) == (3, {"waiting"})
+    assert (first.left, set(_actions(first).values())) == (3, {"left"})
     assert compress(max_hours=1.0).left == 0
 
 
@@ -128,7 +128,7 @@ def test_a_partition_that_keeps_failing_is_set_aside(compress, lake, damage):
         with pytest.raises(LakeError, match="date=2020-01-02"):
             compress()
     quiet = compress()
-    assert _actions(quiet)["date=2020-01-02"] == "waiting"
+    assert _actions(quiet)["date=2020-01-02"] == "set aside"
     assert "set aside after 3 failures" in str(quiet.partitions)
     _write(lake, "date=2020-01-02", _table(90, 9))
     assert _actions(compress())["date=2020-01-02"] == "compressed"

@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access fuzz clean
+.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-nightly bench-uses bench-speed bench-access fuzz clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench-previews: $(INSTALLED) ## previews against PCA at the same bytes
 
 bench-uses: $(INSTALLED) ## features, anomalies, made-up rows, noise reduction against their peers (after make demo; pip install scikit-learn pyod tqdm)
 	@$(BIN)/python -m tests.benchmarks.uses $(BENCH_ARGS)
+
+bench-nightly: $(INSTALLED) ## a night of 500 to 5,000 small partitions on a real server: overhead and memory (needs PostgreSQL; long)
+	@$(BIN)/python -m tests.benchmarks.nightly_scale $(BENCH_ARGS)
 
 bench-speed: $(INSTALLED) ## decoding ten years of flights, the kernels alone, encoding against Parquet zstd-19
 	@$(BIN)/python -m tests.benchmarks.speed $(BENCH_ARGS)

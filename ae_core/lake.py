@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ae_core import delta
 from ae_core.errors import LakeError
 from ae_core.extremes import Statistics, finite, is_stated, stated_range
 from ae_core.remote.places import locate
@@ -92,7 +93,10 @@ def list_partitions(url: str, where: Where = None) -> list[LakePartition]:
         A condition is malformed, or names a key that the partitions do not have.
     """
     conditions = parse_where(where)
-    partitions = _group(url, _list_files(*_open_lake(url), url))
+    fs, root = _open_lake(url)
+    if _is_delta(fs, root):
+        url = delta.pinned(url, delta.files_of(url).version)
+    partitions = _group(url, _list_files(fs, root, url))
     chosen = [partition for partition in partitions if selected(conditions, partition.keys)]
     if not chosen:
         asked = ", ".join(map(str, conditions))
@@ -115,7 +119,11 @@ def refresh(partition: LakePartition) -> LakePartition:
         When the partition, or the whole lake, is no longer there.
     """
     fs, root = _open_lake(partition.lake)
-    if partition.keys:
+    if delta.split_version(partition.lake)[1] is not None and _is_delta(fs, root):
+        listed = _list_files(fs, root, partition.lake)
+        mine = {partition.path_of(file) for file in partition.files}
+        found = {path: info for path, info in listed.items() if path in mine}
+    elif partition.keys:
         below = _list_files(fs, f"{root}/{partition.id}", f"{partition.lake}: partition {partition.id}")
         found = {f"{partition.id}/{name}": info for name, info in below.items()}
     else:
@@ -135,6 +143,7 @@ def _file_path(fs: Any, root: str, partition: LakePartition, file: SourceFile) -
 
 def _open_lake(url: str) -> tuple[Any, str]:
     """What reads the lake's files, a filesystem of fsspec or `Objects`, and the lake's path in it."""
+    url = _table_of(url)
     place = locate(url)
     if place.remote:
         from ae_core.remote.objects import Objects  # the clients of object stores are slow to import
@@ -161,10 +170,33 @@ def _list_files(fs: Any, root: str, url: str) -> dict[str, dict[str, Any]]:
         raise LakeError(f"{url}: no such lake") from None
     except OSError as error:
         raise LakeError(f"{url}: the lake cannot be listed: {error}") from None
-    if any(path[len(root) :].startswith("/_delta_log/") for path in found):
-        raise LakeError(f"{url}: this is a Delta table, whose log says which files count; only plain lakes are read")
+    if any(path[len(root) :].startswith(f"/{delta.LOG}/") for path in found):
+        return _active(found, root, url)
     relative = {path[len(root) :].lstrip("/"): info for path, info in found.items() if not path.endswith("/")}
     return {path: info for path, info in sorted(relative.items()) if not any(map(_hidden, path.split("/")))}
+
+
+def _active(found: Mapping[str, dict[str, Any]], root: str, url: str) -> dict[str, dict[str, Any]]:
+    """The files that the log of a Delta table names, whatever else lies beside them."""
+    files = delta.files_of(url)
+    named = {path: f"{root}/{path}" for path in sorted(files.paths)}
+    for path, full in named.items():
+        if full not in found:
+            raise LakeError(f"{url}: {path}, a file of version {files.version}, is no longer there: was it vacuumed?")
+    return {path: found[full] for path, full in named.items()}
+
+
+def _is_delta(fs: Any, root: str) -> bool:
+    """Whether the folder is a Delta table."""
+    return bool(fs.exists(f"{root}/{delta.LOG}"))
+
+
+def _table_of(url: str) -> str:
+    """The URL of the folder itself; only a Delta table has a version in its URL, and other names may end like one."""
+    bare, version = delta.split_version(url)
+    if version is None or (locate(url).local and Path(locate(url).path).exists()):
+        return url
+    return bare
 
 
 def _hidden(name: str) -> bool:

@@ -16,6 +16,8 @@ from prefect.concurrency.sync import concurrency
 from ae_core.errors import ArchiveBusy
 
 LEASE_SECONDS = 120
+PATIENCE_SECONDS = 10
+"""How long a free limit may take to be granted by a busy server; nobody waits for another run."""
 
 
 def limit_name(archive: str) -> str:
@@ -35,7 +37,9 @@ def alone(archive: str) -> Iterator[None]:
     name = limit_name(archive)
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    held = concurrency(name, timeout_seconds=1, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False)
+    held = concurrency(
+        name, timeout_seconds=PATIENCE_SECONDS, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False
+    )
     try:
         held.__enter__()
     except TimeoutError:

@@ -22,6 +22,7 @@ from ae_core.archive.stage import put_layers, put_partition
 from ae_core.certificates import CHECKS, store_certificate
 from ae_core.columns import check_block
 from ae_core.dataset import LOCKSTEP_CELLS, Archive, Partition, preview_names
+from ae_core.delta import split_version
 from ae_core.errors import SourceChanging
 from ae_core.jobs.checks import run_checks
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
@@ -182,6 +183,12 @@ class _Encoder:
             self.preview_losses.add(block.original, block.preview)
 
 
+def _delta_version(partition: LakePartition) -> dict[str, int]:
+    """Which version of a Delta table the partition was read from."""
+    version = split_version(partition.lake)[1]
+    return {} if version is None else {"delta_version": version}
+
+
 def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
     """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
     share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
@@ -244,7 +251,8 @@ def _stage(
         certificate={},
         format=prepared.format,
         extra=own_schema(encoder.schema, info.schema)
-        | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {}),
+        | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {})
+        | _delta_version(partition),
     )
     if prepared.checks:
         staged = Partition(Archive(open_snapshot(prepared.archive)), manifest)

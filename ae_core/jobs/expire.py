@@ -17,7 +17,7 @@ from ae_core.archive.log import Archive, open_archive, read_state
 from ae_core.archive.originals import Intent, Original
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal, put_report
-from ae_core.errors import Corrupt, LakeError, LatentlakeError, UsageError
+from ae_core.errors import Corrupt, DataWouldBeLost, LakeError, LatentlakeError, UsageError
 from ae_core.jobs.apart import prove_apart
 from ae_core.jobs.chosen import Rules, chosen
 from ae_core.jobs.encode import versions
@@ -69,6 +69,10 @@ def expire(
         When a record did not land; nothing was deleted without one.
     """
     run = _Run(lake, archive, where, partitions, policy, threads, progress, opener or _open)
+    if any(source.lake != lake for source in run.sources.values()):
+        raise DataWouldBeLost(
+            f"{lake}: a Delta table's files are deleted by its own DELETE and VACUUM, never by expire"
+        )
     if dry_run:
         rows = [run.look(manifest) for manifest in run.manifests]
     else:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 import ae_core
 from ae_core.dataset import open_archive
-from tests.e2e.prefect_stack import Postgres, Stack, find_postgres
+from tests.e2e.prefect_stack import Postgres, Stack, find_postgres, kill
 
 ROWS = 300
 FILE = """\
@@ -98,8 +98,7 @@ def measure(stack: Stack, folder: Path, partitions: int) -> Measured:
             time.sleep(1.0)
         seconds.append(time.perf_counter() - start)
         assert state.is_completed(), state.message
-    worker.terminate()
-    worker.wait(60)
+    kill(worker)
     assert len(open_archive(str(archive)).partitions()) == partitions
     return Measured(partitions, alone, seconds[0], seconds[1], *memory)
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.states import State
+    from prefect.client.schemas.objects import State
 
 BIN = Path(sys.executable).parent
 

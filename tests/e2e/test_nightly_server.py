@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 import pyarrow.parquet as pq
 import pytest
 
 from ae_core.jobs.verify import verify
-from tests.e2e.prefect_stack import kill, wait_for
+from tests.e2e.prefect_stack import BIN, kill, wait_for
 from tests.e2e.teams import FILE
 
 pytestmark = pytest.mark.full
@@ -98,3 +99,30 @@ def test_killed_workers_and_a_restarted_server_harm_nothing(stack, team):
     assert after.items() >= before.items()
     assert verify(str(team.archive), deep=True).ok
     assert stack.ended(killed, 300).type.value == "CRASHED"
+
+
+def test_prefects_own_deploy_command(stack, team, repository, tmp_path):
+    """`prefect deploy --all` with infra/prefect.yaml makes deployments that a worker can run, from any folder."""
+    prefect = [str(BIN / "prefect"), "--no-prompt"]
+    for command in (["work-pool", "create", "latentlake", "--type", "process", "--overwrite"], ["deploy", "--all"]):
+        more = ["--prefect-file", str(repository / "infra" / "prefect.yaml")] if command[0] == "deploy" else []
+        done = subprocess.run(
+            [*prefect, *command, *more],
+            env=stack.environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    worker = stack.start_worker()
+    asked = {"lake": str(team.lake), "archive": str(team.archive)}
+    assert (
+        stack.ended(stack.run("nightly-compress/flights", **asked)).message
+        == "5 partitions compressed, 0 left for later"
+    )
+    assert stack.ended(stack.run("retire/flights", **asked)).message == "nothing is due"
+    kill(worker)
+    for name in ("nightly-compress/flights", "audit/flights", "retire/flights", "decode/on-request"):
+        with stack.client() as client:
+            client.delete_deployment(client.read_deployment_by_name(name).id)

@@ -43,10 +43,10 @@ def test_only_the_files_of_the_version(table):
     assert {one.id: refresh(one) for one in newest} == before
     with pytest.raises(LakeError, match="version 9"):
         list_partitions(f"{table}@v9")
-    next((table / "k=a").glob("*.parquet")).unlink()
+    for file in (table / "k=a").glob("*.parquet"):
+        file.unlink()
     with pytest.raises(LakeError, match="vacuumed"):
-        for version in range(4):
-            list_partitions(f"{table}@v{version}")
+        list_partitions(f"{table}@v1")
 
 
 def test_an_archive_of_a_version_holds_its_rows_and_says_which(table, tmp_path):
@@ -59,10 +59,7 @@ def test_an_archive_of_a_version_holds_its_rows_and_says_which(table, tmp_path):
     assert open_snapshot(str(archive)).manifest("k=a").extra["delta_version"] == 1
     assert {row.action for row in ae_core.compress(f"{table}@v1", str(archive), range_="0").partitions} == {"unchanged"}
     moved = ae_core.compress(str(table), str(archive), range_="0", threads=1)
-    changed = {"k=a": "compressed", "k=b%20b": "compressed"}
-    assert {row.partition: row.action for row in moved.partitions}.items() <= changed.items() | {
-        ("k=b%20b", "unchanged")
-    }
+    assert {row.partition: row.action for row in moved.partitions} == {"k=a": "compressed", "k=b%20b": "unchanged"}
     with pytest.raises(DataWouldBeLost, match="Delta table"):
         expire(str(table), str(archive), dry_run=False)
 

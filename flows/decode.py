@@ -24,6 +24,7 @@ class DecodeRequest(BaseModel):
     rows: str | None = None
     layer: str = "bounded"
     snapshot: int | None = Field(default=None, ge=0)
+    unify: bool = False
     threads: int = Field(default=0, ge=0, le=1024)
 
 
@@ -38,6 +39,7 @@ def write_partitions(request: DecodeRequest) -> DecodeResult:
         rows=request.rows,
         layer=request.layer,
         snapshot=request.snapshot,
+        unify=request.unify,
         threads=request.threads,
     )
 

@@ -81,6 +81,7 @@ def decode(
     ] = "bounded",
     rows: Annotated[str | None, Field(description="only these rows of each partition: 0:1000")] = None,
     snapshot: Annotated[int | None, Field(description="the archive as of this commit; the newest when empty")] = None,
+    unify: Annotated[bool, Field(description="one schema for all files: columns that one lacks are null")] = False,
 ) -> Any:
     """Write partitions of an archive back as Parquet files, all or nothing."""
     result = decode_partitions(
@@ -92,6 +93,7 @@ def decode(
             rows=rows,
             layer=layer,
             snapshot=snapshot,
+            unify=unify,
         )
     )
     return Completed(message=f"{result.rows:,} rows of {len(result.partitions)} partitions in {result.out}")

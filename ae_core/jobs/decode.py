@@ -8,7 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
+
 from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
+from ae_core.errors import UsageError
 from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, safe_name, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.restore import into_lake, is_home, refuse_partial
@@ -17,6 +20,7 @@ from ae_core.jobs.salvage import readable_partitions
 from ae_core.jobs.salvage import salvage as salvage_partition
 from ae_core.records import file_path
 from ae_core.report.certificate import ColumnCertificate
+from ae_core.schemas import unify as unified
 from ae_core.selection import RowRange, Where, parse_rows
 
 
@@ -30,6 +34,7 @@ def decode(
     layer: str = "bounded",
     snapshot: int | None = None,
     salvage: bool = False,
+    unify: bool = False,
     threads: int = 0,
     progress: Progress = silent,
 ) -> DecodeResult:
@@ -44,6 +49,8 @@ def decode(
     ----------
     salvage : leave out what is damaged and write the rest; each range of rows that is lost is in the result, in
         `_loss.json` and in the files' metadata.
+    unify : every file with the columns of all chosen partitions, those that it lacks null and types widened so that no
+        value changes; else each file keeps its own.
 
     Raises
     ------
@@ -62,18 +69,21 @@ def decode(
         partitions, lost = readable_partitions(source, source.select(where), columns, kind)
     else:
         partitions = source.partitions(where)
+    wanted = _unified(partitions, columns, kind) if unify else None
     for partition in partitions:
-        partition.schema_of(columns, kind)
+        partition.schema_of(_own(partition, columns, kind, wanted), kind)
+    if unify and salvage:
+        raise UsageError("--unify and --salvage exclude each other: salvage first, as the partitions are")
     home = is_home(out, source.uid)
     if home:
-        refuse_partial(columns, rows, layer, salvage=salvage)
+        refuse_partial(columns, rows, layer, salvage=salvage, unify=unify)
     names = [safe_name(file.name) for partition in partitions for file in files_of(partition, chosen)]
     with into_lake(out, names, source.uid) if home else new_folder(out) as folder:
         if salvage:
             written, more = _salvage(source, partitions, folder, columns, chosen, kind, threads, progress)
             lost += more
         else:
-            written = _write(source, partitions, folder, columns, chosen, kind, threads, progress)
+            written = _write(source, partitions, folder, columns, chosen, kind, wanted, threads, progress)
         left_out = tuple(dict.fromkeys(name for partition in partitions for name in partition.left_out(kind)))
         report = loss_report(source, partitions, columns, kind, left_out)
         write_json(folder / LOSS_FILE, report | ({"lost": [asdict(one) for one in lost]} if salvage else {}))
@@ -97,26 +107,60 @@ def _write(
     columns: Sequence[str] | None,
     rows: RowRange,
     layer: Layer,
+    wanted: pa.Schema | None,
     threads: int,
     progress: Progress,
 ) -> list[DecodedPartition]:
-    """Decode the blocks of all partitions in threads and write them in order."""
-    tasks = [partition.tasks(columns=columns, rows=rows, layer=layer) for partition in partitions]
+    """Decode the blocks of all partitions in threads and write them in order, with the columns that are wanted."""
+    own = [_own(partition, columns, layer, wanted) for partition in partitions]
+    tasks = [p.tasks(columns=names, rows=rows, layer=layer) for p, names in zip(partitions, own, strict=True)]
     tables = decoded((task for group in tasks for task in group), threads=threads)
     total, done = sum(map(len, tasks)), 0
     written = []
-    for partition, group in zip(partitions, tasks, strict=True):
+    for partition, names, group in zip(partitions, own, tasks, strict=True):
         losses = column_losses(source, partition, layer)
         writer = PartitionWriter(folder, files_of(partition, rows), losses)
         if not group:
-            writer.write(partition.schema_of(columns, layer).empty_table())
+            writer.write(_conformed(partition.schema_of(names, layer).empty_table(), wanted))
         for _ in group:
-            writer.write(next(tables))
+            writer.write(_conformed(next(tables), wanted))
             done += 1
             progress("decode", done, total)
         files = writer.close()
         written.append(DecodedPartition(partition.id, sum(file.rows for file in files), files))
     return written
+
+
+def _unified(partitions: Sequence[Partition], columns: Sequence[str] | None, layer: Layer) -> pa.Schema:
+    """One schema for all partitions, of these columns in this order, or of all."""
+    found = unified([(partition.id, partition.schema_of(None, layer)) for partition in partitions], columns)
+    for name in columns or ():
+        if name not in found.names:
+            raise UsageError(f"no column {name!r} in any of the chosen partitions")
+    return found if columns is None else pa.schema([found.field(name) for name in columns], metadata=found.metadata)
+
+
+def _own(
+    partition: Partition, columns: Sequence[str] | None, layer: Layer, wanted: pa.Schema | None
+) -> Sequence[str] | None:
+    """Those of the asked columns that a partition has, where it may lack some."""
+    if wanted is None or columns is None:
+        return columns
+    held = partition.schema_of(None, layer).names
+    return [name for name in columns if name in held] or held[:1]
+
+
+def _conformed(table: pa.Table, wanted: pa.Schema | None) -> pa.Table:
+    """The table with the wanted columns: those that it lacks null, types widened; itself if none are named."""
+    if wanted is None:
+        return table
+    arrays = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.schema.names
+        else pa.nulls(table.num_rows, field.type)
+        for field in wanted
+    ]
+    return pa.table(arrays, schema=wanted)
 
 
 def _salvage(

@@ -70,9 +70,7 @@ def expire(
     """
     run = _Run(lake, archive, where, partitions, policy, threads, progress, opener or _open)
     if any(source.lake != lake for source in run.sources.values()):
-        raise DataWouldBeLost(
-            f"{lake}: a Delta table deletes its files itself (DELETE, VACUUM); expire never does"
-        )
+        raise DataWouldBeLost(f"{lake}: a Delta table deletes its files itself (DELETE, VACUUM); expire never does")
     if dry_run:
         rows = [run.look(manifest) for manifest in run.manifests]
     else:

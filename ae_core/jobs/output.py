@@ -154,11 +154,12 @@ class PartitionWriter:
             raise Corrupt(f"{self._files[self._index].name}: the archive holds fewer rows than its manifest says")
         return tuple(self._files)
 
+    def _stated(self, column: str) -> dict[bytes, bytes]:
+        """Metadata of a column; nothing is lost of one that the partition does not have."""
+        return self._losses[column].field_metadata() if column in self._losses else {}
+
     def _with_losses(self, table: pa.Table) -> pa.Table:
-        fields = [
-            field.with_metadata({**(field.metadata or {}), **self._losses[field.name].field_metadata()})
-            for field in table.schema
-        ]
+        fields = [field.with_metadata({**(field.metadata or {}), **self._stated(field.name)}) for field in table.schema]
         return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata=table.schema.metadata))
 
     def _open(self, schema: pa.Schema) -> None:

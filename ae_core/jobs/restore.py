@@ -34,16 +34,19 @@ def is_home(out: str, uid: str) -> bool:
     return place.remote and _objects(place).isfile(f"{place.path}/{index_name(uid)}")
 
 
-def refuse_partial(columns: Sequence[str] | None, rows: object, layer: str, *, salvage: bool = False) -> None:
+def refuse_partial(
+    columns: Sequence[str] | None, rows: object, layer: str, *, salvage: bool = False, unify: bool = False
+) -> None:
     """Pass when whole partitions within their bounds are asked for: a lake gets nothing less back.
 
     Raises
     ------
     UsageError
     """
-    if columns is not None or rows is not None or layer != "bounded" or salvage:
+    if columns is not None or rows is not None or layer != "bounded" or salvage or unify:
         raise UsageError(
-            "OUT is the lake itself: only whole partitions go back, without --columns, --rows, --layer and --salvage"
+            "OUT is the lake itself: only whole partitions go back, without --columns, --rows, --layer, --unify and "
+            "--salvage"
         )
 
 

@@ -130,6 +130,10 @@ def decode(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Leave out what is damaged, report each row range that is lost, exit 1.")
     ] = False,
+    unify: Annotated[
+        bool,
+        typer.Option("--unify", help="One schema for all files: null where one lacks a column, types widened."),
+    ] = False,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
     cap: options.Cap = None,
@@ -142,6 +146,8 @@ def decode(
     caps = _caps(cap, untrusted=untrusted)
     if caps and salvage:
         raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
+    if caps and unify:
+        raise UsageError("--unify is for archives of your own: decode as it is, then join the files")
     with progress_bar() as progress:
         chosen: dict[str, Any] = {
             "where": where,
@@ -159,7 +165,7 @@ def decode(
         else:
             from ae_core.jobs.decode import decode as decode_archive
 
-            result = decode_archive(archive, out, salvage=salvage, **chosen)
+            result = decode_archive(archive, out, salvage=salvage, unify=unify, **chosen)
     if json:
         print_json(result)
     else:

@@ -111,6 +111,28 @@ def test_a_schema_may_evolve(compress, lake, archive, tmp_path):
     ae_core.decode(str(archive), str(tmp_path / "out"))
     for partition, table in evolved.items():
         assert pq.read_table(tmp_path / "out" / partition / "x.parquet", partitioning=None).equals(table)
+    ae_core.decode(str(archive), str(tmp_path / "one"), unify=True)
+    whole = pq.read_table(tmp_path / "one")  # refused by pyarrow where files disagree
+    assert whole.schema.names == ["a", "b", "c", "date"]
+    assert (whole.schema.field("a").type, whole.num_rows) == (pa.int64(), 60 + 900 + 70 + 50 + 50 + 40 + 40)
+    assert whole["c"].null_count == whole.num_rows - 50
+    ae_core.decode(str(archive), str(tmp_path / "c"), unify=True, columns=["c", "a"])
+    assert pq.read_table(tmp_path / "c", partitioning=None).schema.names == ["c", "a"]
+
+
+def test_removed_late_and_changed_partitions(compress, lake, archive):
+    """What is removed stays archived, what comes late or changes is compressed, whatever its place among the others."""
+    compress()
+    shutil.rmtree(lake / "date=2020-01-03")
+    _write(lake, "date=2019-12-31", _table(50, 8))
+    _write(lake, "date=2020-01-01", _table(61, 9))
+    assert _actions(compress()) == {
+        "date=2019-12-31": "compressed",
+        "date=2020-01-01": "compressed",
+        "date=2020-01-02": "unchanged",
+    }
+    held = [row.partition for row in list_archive(str(archive)).partitions]
+    assert held == ["date=2019-12-31", "date=2020-01-01", "date=2020-01-02", "date=2020-01-03"]
 
 
 @pytest.mark.parametrize("damage", ["footer", "pages"])

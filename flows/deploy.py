@@ -51,7 +51,7 @@ def deploy(team: Team, folder: Path) -> list[Deployed]:
     Parameters
     ----------
     folder
-        Where paths of policies count from.
+        Where paths count from.
 
     Raises
     ------
@@ -99,14 +99,18 @@ def deployments(team: Team, folder: Path) -> list[tuple[RunnerDeployment, Schedu
             include={"lake", "archive", "policy", "where", "older_than_days", "order", "limit", "max_hours"},
         )
         found.append(_deployment(team, nightly_compress, name, nightly, lake.nightly, f"Compress {about}."))
-        found.append(_deployment(team, audit, name, _audit_parameters(lake), lake.audit, f"Audit {lake.archive}."))
+        found.append(
+            _deployment(
+                team, audit, name, _audit_parameters(lake, request.archive), lake.audit, f"Audit {lake.archive}."
+            )
+        )
         going = {key: nightly[key] for key in ("lake", "archive", "policy", "where")}
         found.append(_deployment(team, retire, name, going, lake.retire, f"Fade and expire {about} by policy."))
     return found
 
 
-def _audit_parameters(lake: Lake) -> dict[str, Any]:
-    return {"archive": lake.archive, "sample": 1.0 if lake.audit is None else lake.audit.sample}
+def _audit_parameters(lake: Lake, archive: str) -> dict[str, Any]:
+    return {"archive": archive, "sample": 1.0 if lake.audit is None else lake.audit.sample}
 
 
 def _deployment(

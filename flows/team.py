@@ -10,7 +10,7 @@
       flights:
         lake: s3://lake/flights
         archive: s3://cold/flights
-        policy: policies/flights.yaml        # beside this file; or a policy itself, or `range: 0.01`
+        policy: policies/flights.yaml        # or a policy itself, or `range: 0.01`; paths count from this file
         older_than_days: 30
         nightly: {cron: "0 2 * * *", timezone: Europe/Berlin}
         audit: {cron: "0 6 * * 0", sample: 0.1}
@@ -37,6 +37,7 @@ from ae_core.errors import LatentlakeError, UsageError
 from ae_core.jobs.choice import Order
 from ae_core.jobs.request import CompressRequest
 from ae_core.policy import load_policy
+from ae_core.remote.places import locate
 from ae_core.remote.profiles import CARRIED, carry, checked
 
 
@@ -101,7 +102,7 @@ class Lake(_Part):
         return self
 
     def request(self, folder: Path) -> CompressRequest:
-        """What a nightly run of the lake is asked to do; a policy's path counts from `folder`.
+        """What a nightly run of the lake is asked to do; paths count from `folder`.
 
         Raises
         ------
@@ -109,8 +110,8 @@ class Lake(_Part):
         """
         inline = isinstance(self.policy, Mapping)
         request = CompressRequest.checked(
-            self.lake,
-            self.archive,
+            absolute(folder, self.lake),
+            absolute(folder, self.archive),
             policy=str(folder / self.policy) if isinstance(self.policy, str) else None,
             range_="0" if inline else self.range,
             where=self.where,
@@ -124,6 +125,12 @@ class Lake(_Part):
         text = yaml.safe_dump(self.policy, sort_keys=False)
         load_policy(text + "\n")
         return request.model_copy(update={"policy": text})
+
+
+def absolute(folder: Path, url: str) -> str:
+    """A local path as a worker, which runs elsewhere, can use it; other URLs as they are."""
+    place = locate(url)
+    return str((folder / place.path).resolve()) if place.local else url
 
 
 class Runner(_Part):

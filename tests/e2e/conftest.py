@@ -93,10 +93,31 @@ def environment(repository: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def cli(environment: dict[str, str]) -> Cli:
-    """Run `latentlake` in a process of its own."""
+def server_url(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """The URL of one Prefect server for all commands, which is started when it is first asked for."""
+    started: list[Stack] = []
+
+    def url() -> str:
+        if not started:
+            started.append(Stack(tmp_path_factory.mktemp("server"), None, environment))
+            started[0].start_server()
+        return started[0].environment["PREFECT_API_URL"]
+
+    yield url
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def cli(environment: dict[str, str], server_url: Callable[[], str]) -> Cli:
+    """Run `latentlake` in a process of its own; `compress` on the session's server, unless PREFECT_API_URL is given.
+
+    An empty one is none: the command then has an ephemeral server of its own, which takes a quarter of a minute.
+    """
 
     def run(*arguments: str | Path, **more: str) -> Done:
+        if arguments[0] == "compress" and "PREFECT_API_URL" not in more:
+            more = {"PREFECT_API_URL": server_url(), **more}
         command = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment | more, timeout=500)
         return Done(done.returncode, done.stdout, done.stderr)
@@ -141,7 +162,8 @@ def plain(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Made:
         _write_month(folder / "lake", month, 300 + month)
     policy = folder / "policy.yaml"
     policy.write_text(POLICY.replace("always", "auto"))
-    done = cli("compress", folder / "lake", folder / "archive", "--policy", policy, "--json")
+    alone = {"PREFECT_API_URL": ""}  # as for a person who has no server
+    done = cli("compress", folder / "lake", folder / "archive", "--policy", policy, "--json", **alone)
     assert done.code == 0, done.err
     return Made(folder / "lake", folder / "archive", policy, done.json)
 

@@ -77,10 +77,10 @@ class Postgres:
 
 @dataclass
 class Stack:
-    """The server and its workers; `environment` is that of a client."""
+    """The server and its workers; `environment` is that of a client. Without a database it keeps a file of its own."""
 
     folder: Path
-    database: Postgres
+    database: Postgres | None
     base: Mapping[str, str]
     port: int = field(default_factory=free_port)
     server: subprocess.Popen[bytes] | None = None
@@ -98,7 +98,8 @@ class Stack:
 
     def start_server(self) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "PREFECT_API_URL"}
-        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database.url
+        if self.database is not None:
+            environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database.url
         command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         self.server = self._start("server", command, environment)
         wait_for("the Prefect server", self._healthy, 180)
@@ -158,7 +159,8 @@ class Stack:
         for process in [*self.workers, self.server]:
             if process is not None:
                 kill(process)
-        self.database.stop()
+        if self.database is not None:
+            self.database.stop()
 
     def start_dask(self, workers: int, **more: str) -> tuple[str, list[Path]]:
         """A Dask scheduler with workers of one thread each: its address, and the workers' logs."""

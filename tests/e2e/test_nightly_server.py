@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow.parquet as pq
 import pytest
@@ -126,3 +129,29 @@ def test_prefects_own_deploy_command(stack, team, repository, tmp_path):
     for name in ("nightly-compress/flights", "audit/flights", "retire/flights", "decode/on-request"):
         with stack.client() as client:
             client.delete_deployment(client.read_deployment_by_name(name).id)
+
+
+def test_an_automation_notifies(stack, repository):
+    """infra/notify.py: what is told of a damaged archive reaches a webhook."""
+    heard = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+    hook = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    environment = stack.environment | {"NOTIFY_URL": f"http://127.0.0.1:{hook.server_port}/x"}
+    subprocess.run([sys.executable, str(repository / "infra" / "notify.py")], env=environment, check=True)
+    event = "from flows.events import DAMAGED, tell; tell(DAMAGED, 's3://a', partition='month=3', problem='it is cut')"
+
+    def told():  # the server takes a moment to know of a new automation
+        subprocess.run([sys.executable, "-c", event], env=stack.environment, check=True)
+        return heard
+
+    wait_for("the notification", told, 60)
+    hook.shutdown()
+    assert "latentlake.archive.damaged: s3://a" in heard[0]
+    assert "month=3 it is cut" in heard[0]

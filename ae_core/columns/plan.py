@@ -36,12 +36,13 @@ from ae_core.columns.numeric import (
     quantiser_from_json,
     quantiser_to_json,
 )
-from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, unpack_ints, write_varint
+from ae_core.columns.packing import pack_bytes, pack_ints, unpack_bytes, unpack_ints
 from ae_core.columns.pattern import PatternCode
 from ae_core.columns.storage import kind_of, working_type
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound, read_fraction
+from ae_core.varints import read_varint, write_varint
 
 Coder = Literal["network", "mixing", "plain", "lookup", "linear"]
 

@@ -274,7 +274,7 @@ class _Best:
 
     def table(self, schema: pa.Schema) -> pa.Table:
         """The rows, most surprising first."""
-        return schema.empty_table() if self._table is None else self._table.select(range(len(schema)))
+        return pa.Table.from_batches([], schema) if self._table is None else self._table.select(range(len(schema)))
 
     def rows(self, schema: pa.Schema) -> tuple[SurprisingRow, ...]:
         """The first few with what made them so."""

@@ -18,13 +18,14 @@ import zstandard
 
 from ae_core.archive import fields
 from ae_core.archive.store import Listed
-from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_bytes, write_varint
+from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_bytes
 from ae_core.columns.words import unpack_words
 from ae_core.errors import Corrupt, LatentlakeError, LimitReached
 from ae_core.pipeline import Codec
 from ae_core.untrusted.caps import Caps
 from ae_core.untrusted.proxy import StoreServer, pack
 from ae_core.untrusted.warm import load_kernels
+from ae_core.varints import write_varint
 from tests.faults.command import latentlake
 from tests.hostile.golden_parts import (
     Golden,

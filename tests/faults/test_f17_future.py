@@ -12,10 +12,11 @@ import safetensors.numpy
 from ae_core.archive.format import FORMAT
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import open_snapshot
-from ae_core.columns.packing import read_varint, unpack_bytes, write_varint
+from ae_core.columns.packing import unpack_bytes
 from ae_core.dataset import Archive
 from ae_core.errors import Corrupt, UnsupportedFormat
 from ae_core.jobs.verify import verify
+from ae_core.varints import read_varint, write_varint
 from tests.hostile.golden_parts import golden, relinked, with_manifest, with_shared
 from tests.hostile.memory_store import MemoryStore
 

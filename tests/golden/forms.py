@@ -17,17 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core import fitting, lake
-from ae_core.archive.commit import append
-from ae_core.archive.format import Change
-from ae_core.archive.log import open_archive, read_state
-from ae_core.archive.reader import Snapshot
-from ae_core.archive.stage import Proposal
 from ae_core.columns import ColumnPlan, TablePlan, build_plan, plain
 from ae_core.columns import table as column_table
 from ae_core.columns.derived import Linear, Lookup, combine
 from ae_core.columns.domain import NumberCode, make_domain
 from ae_core.columns.numeric import IntGrid
-from ae_core.columns.packing import pack_bytes, write_varint
+from ae_core.columns.packing import pack_bytes
 from ae_core.jobs import commit, encode, sampling, verify_worker
 from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
@@ -35,6 +30,7 @@ from ae_core.lake import LakePartition
 from ae_core.mixing.plan import ColumnModel, MixingPlan, Tap
 from ae_core.pipeline import Codec, symbol_columns
 from ae_core.policy import ResolvedPolicy
+from ae_core.varints import write_varint
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview
 
 BLOCK_ROWS = 260
@@ -102,6 +98,14 @@ def table(month: int, rows: int) -> pa.Table:
         "huge": pa.array([str(int(n) ** 12) for n in walk]).cast(pa.decimal256(70, 1)),
         "pairs": pa.array([None if x == 1 else [x, None] for x in a.tolist()], pa.list_(pa.int8(), 2)),
         "lists": pa.array([[[y] * y] for y in b.tolist()], pa.large_list(pa.list_(pa.int16()))),
+        "map": pa.array(
+            [None if x == 2 else [("k", x), ("", None)][:y] for x, y in zip(a.tolist(), b.tolist(), strict=True)],
+            pa.map_(pa.string(), pa.int8()),
+        ),
+        "tensor": pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.int8(), [1, 2], dim_names=["y", "x"], permutation=[1, 0]),
+            pa.array([[x, 1] for x in a.tolist()], pa.list_(pa.int8(), 2)),
+        ),
         "uuid": pa.array([int(n).to_bytes(16, "big") for n in walk], pa.binary(16)).cast(pa.uuid()),
         "ordered": pa.DictionaryArray.from_arrays(pa.array(b, pa.int8()), ["s", "m", "l"], ordered=True),
     }
@@ -239,15 +243,3 @@ def by_hand() -> Iterator[None]:
         for module in (encode, sampling):
             stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         yield
-
-
-def remove(root: str, partition: str) -> None:
-    """A commit without the partition, and one that condemns its objects."""
-    archive = open_archive(root)
-    state = read_state(archive)
-    ref = state.partitions[partition]
-    layers = Snapshot(archive, state).manifest(partition).layers
-    gone = Proposal(changes=(Change(partition, None),))
-    append(archive, lambda _: gone, op_key="remove", since=state.head, writer="golden")
-    dead = Proposal(condemned=(ref.name, *(layer.file.name for layer in layers)))
-    append(archive, lambda _: dead, op_key="condemn", since=state.head + 1, writer="golden")

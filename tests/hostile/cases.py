@@ -26,12 +26,13 @@ from ae_core.archive.names import MARKER
 from ae_core.archive.reader import open_snapshot
 from ae_core.coder.payload import pack_streams
 from ae_core.coder.weights import pack_tensors, unpack_tensors
-from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, write_varint
+from ae_core.columns.packing import pack_bytes, pack_ints, unpack_bytes
 from ae_core.dataset import Archive
 from ae_core.errors import Corrupt, LatentlakeError
 from ae_core.jobs.listing import archive_log, list_archive, show_partition
 from ae_core.jobs.verify import verify
 from ae_core.pipeline import Codec, StoredBlock, decode_blocks, preview_blocks
+from ae_core.varints import read_varint, write_varint
 from tests.hostile.damage import spoil_bytes, spoil_json
 from tests.hostile.golden_parts import NAMES, Block, Golden, golden, packed, relinked, with_shared
 from tests.hostile.memory_store import MemoryStore

@@ -16,7 +16,6 @@ from ae_core.policy import Bound
 from tests.types.catalogue import from_storage
 from tests.types.judge import cells
 
-
 NUMBERS = [
     pa.int8(), pa.int64(), pa.uint64(), pa.decimal32(9, 2), pa.decimal64(18, 3), pa.decimal128(38, 0),
     pa.decimal128(38, 10), pa.date32(), pa.time64("ns"), pa.timestamp("ns"), pa.timestamp("us", tz="UTC"),

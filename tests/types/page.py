@@ -155,7 +155,7 @@ def lines() -> Iterator[str]:
     for kind in (*CHANGED, *REFUSED):
         yield f"| {kind} | {parquet_says(kind) or 'refused by Parquet: no lake holds it'} |"
     yield "\nTwo columns of one name are refused with that name; any other name is fine, even none. A file without"
-    yield "rows beside others of its partition is not written back."
+    yield "rows comes back as one, with its name."
 
 
 def page() -> str:

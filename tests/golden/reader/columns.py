@@ -27,9 +27,8 @@ class Column(Record):
         self.numbered, self.given = self.coder == "plain" and self.wide, self.coder == "plain" and self.digits
         if self.lookup:
             places, codes = Bytes(blobs[self.lookup.table]).parts(2)
-            summed, places = codes.take(1) == b"\1", np.cumsum(places.ints(self.lookup.count))
-            codes = codes.ints(self.lookup.count)
-            self.table = dict(zip(places.tolist(), (np.cumsum(codes) if summed else codes).tolist(), strict=True))
+            places, codes = np.cumsum(places.ints(self.lookup.count)), codes.ints(self.lookup.count)
+            self.table = dict(zip(places.tolist(), codes.tolist(), strict=True))
 
     def symbols_of(self, codes):
         """(rows, digits) symbols of codes."""

@@ -236,7 +236,7 @@ def unpack_places(data: bytes, count: int, words: int) -> Ints:
 
 def _unpack_narrow(body: bytes, count: int, *, planes: bool) -> Ints:
     code, at = read_varint(body, 0)
-    if at >= len(body) or body[at] >= len(_WIDTHS):
+    if at >= len(body) or not planes <= body[at] < len(_WIDTHS):
         raise Corrupt("column stream: unknown width: verify the archive")
     kind = _WIDTHS[body[at]]
     raw = np.frombuffer(unpack_bytes(body[at + 1 :], count * kind.itemsize), np.uint8)

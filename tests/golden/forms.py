@@ -45,7 +45,7 @@ columns:
   single_near: {range: 0.01}
 """
 LEVELS = (9, 6)
-PLAIN = ("half_share", "few_floats", "few_numbers", "cycle", "few_words", "message", "page")
+PLAIN = ("half_share", "few_floats", "few_numbers", "cycle", "planes", "few_words", "message", "page")
 MIXED = ("single_near", "serial", "far", "deep", "flat", "guided", "again", "near")
 DOMAINS = {"deep": 60_000, "again": 3_000}
 KEYS = {"of_two": ("a", "b"), "of_three": ("a", "b", "c")}
@@ -59,6 +59,7 @@ def table(month: int, rows: int) -> pa.Table:
     texts = np.random.default_rng(1)  # of both months
     words = np.array(["".join(texts.choice(list("abcdefgh"), 11)) for _ in range(40)])
     floats, numbers = texts.normal(0, 1, 30), texts.integers(-(2**62), 2**62, 30)
+    planes = [(texts.integers(0, 256, period), shift) for period, shift in ((7, 48), (11, 24), (13, 0))]
     cycle = np.resize(texts.integers(0, 2**31, 90), rows)
     odd = texts.choice([0.0, 1.5, -2.5, np.nan, np.inf, -np.inf, -0.0], 5000)[:rows]
     told = month == 1
@@ -85,6 +86,7 @@ def table(month: int, rows: int) -> pa.Table:
         "few_floats": pa.array(random.choice(floats, rows)),
         "few_numbers": pa.array(random.choice(numbers, rows)),
         "cycle": pa.array(cycle, pa.int64()),
+        "planes": pa.array(sum(part[np.arange(rows) % len(part)] << shift for part, shift in planes), pa.int64()),
         "few_words": pa.array(random.choice(words, rows)),
         "message": pa.array(["message"] + [f"m{n}" for n in random.integers(0, 99, rows - 1)]),
         "page": pa.array(["page"] + [f"p{n}" for n in random.integers(0, 99, rows - 1)]),

@@ -76,5 +76,5 @@ fuzz: $(INSTALLED) ## random tables for MINUTES=30; a failing one is shrunk, sav
 	@$(BIN)/python -m tests.properties.fuzz --minutes $(MINUTES) $(if $(REPLAY),--replay $(REPLAY))
 
 clean: ## what was built, downloaded and cached, but .venv
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
+	rm -rf demo build dist *.egg-info .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
 	find ae_core flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

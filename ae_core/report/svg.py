@@ -127,9 +127,7 @@ def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> st
     """Cumulative share of original cells (area) and rebuilt cells (line) up to each value."""
     places = (histogram.start + np.arange(len(histogram.original) + 1)).astype(np.float64)
     with np.errstate(over="ignore"):
-        edges = np.ldexp(
-            (histogram.start + np.arange(len(histogram.original) + 1)).astype(np.float64), histogram.exponent
-        )
+        edges = np.ldexp(places, histogram.exponent)
     if not math.isfinite(float(edges[-1]) - float(edges[0])):
         return ""  # numbers at the end of what a double can say
     axes = _Axes((float(edges[0]), float(edges[-1])), (0, 1.03))

@@ -149,7 +149,7 @@ class Report:
                 links[column.name] = _file("columns", place, column.name)
                 self._beside.write(links[column.name], self._column_page(column, self._beside))
         folder = "" if self._beside is None else quote(self._beside.folder) + "/"
-        return _render(
+        return render(
             "report.html.j2",
             **_common(self._archive, table, self._first, self._checks, self._problems()),
             single=self._first if len(self._rows) == 1 else None,
@@ -214,7 +214,7 @@ class Report:
             listed = [*changed, *(column for column in listed if not column.loss.changed)][:most]
         plotted = PLOTTED if self._partitions <= 100 else 4
         problems = [row] if row.problem is not None else []
-        return _render(
+        return render(
             "report.html.j2",
             **_common(self._archive, table, certificate, certificate.checks, problems, whole=False),
             single=certificate,
@@ -254,7 +254,7 @@ class Report:
             for place in order[:WORST_PARTITIONS]
             if sizes[place] == sizes[place]
         ]
-        return _render(
+        return render(
             "column.html.j2",
             archive=self._archive,
             title=column.name,
@@ -382,5 +382,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _render(template: str, **names: object) -> str:
+def render(template: str, **names: object) -> str:
+    """One of the templates beside this file, filled in."""
     return _environment().get_template(template).render(**names)

@@ -178,6 +178,25 @@ def over_partitions(
     return axes.svg(label)
 
 
+def rate_distortion(points: Sequence[tuple[str, float, float]], now: float, label: str) -> str:
+    """Bytes by bound, each (its name, predicted, by plain coders alone), and a dashed line for the lake now."""
+    top = max(now, *(max(point[1:]) for point in points)) * 1.08
+    axes = _Axes((-0.3, len(points) - 0.7), (0, top))
+    axes.ticks_y(nice_ticks(0, top, 3), lambda y: wording.size(y))
+    y = axes.y(now)
+    axes.parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="var(--muted)" stroke-dasharray="4 3"/>')
+    xs = np.arange(len(points), dtype=np.float64)
+    for side, colour in ((2, "first"), (1, "second")):
+        ys = np.array([point[side] for point in points])
+        axes.line(xs, ys, f'stroke="var(--{colour})" stroke-width="1.6"')
+        axes.parts += [
+            f'<circle cx="{axes.x(a):.1f}" cy="{axes.y(b):.1f}" r="3" fill="var(--{colour})"/>'
+            for a, b in zip(xs.tolist(), ys.tolist(), strict=True)
+        ]
+    axes.ticks_x([(float(place), name) for place, (name, *_) in enumerate(points)])
+    return axes.svg(label)
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 22 else f"…{name[-21:]}"
 

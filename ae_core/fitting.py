@@ -242,6 +242,8 @@ def try_table(
 ) -> TableTrial:
     """About what `train_codec` would come to, within seconds: one short training with `dims` latents.
 
+    With `dims` 0 nothing is trained or searched: plain coders alone.
+
     The full training takes longer and does better, so that this is rather too much than too little.
     """
     plan = build_plan(schema, sample, policy)
@@ -257,8 +259,11 @@ def try_table(
         return {name: round(size * scale) for name, size in sizes.items()}
 
     best = TableTrial("plain", scaled(plain), 0, 0, total)
+    if not dims:
+        return best
     if total <= MIXING_BYTES and (mixed := _mixed(plan, sample, plain, modelled)) is not None:
-        best = TableTrial("mixing", scaled({**plain, **mixed.spent}), 0, len(mixed.plan.to_bytes()), total)
+        found = TableTrial("mixing", scaled({**plain, **mixed.spent}), 0, len(mixed.plan.to_bytes()), total)
+        best = min(best, found, key=lambda one: one.bytes)
     if _hopeless(plan, served, "auto") is not None or rows < LEAST_ROWS // 2:
         return best
     plan = _settled(plan, None)

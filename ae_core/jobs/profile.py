@@ -28,7 +28,7 @@ from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, fam
 from ae_core.selection import Where
 
 PROFILE_CELLS = 2_000_000
-LADDER_CELLS = 300_000
+LADDER_CELLS = 200_000
 LADDER = ("0", "0.001", "0.01", "0.05")
 TRIED_DIMENSIONS = 3
 _QUANTILES = (
@@ -64,6 +64,7 @@ def profile_lake(
     range_: str | float | None = None,
     where: Where = None,
     html: str | None = None,
+    train: bool = True,
     progress: Progress = silent,
 ) -> LakeProfile:
     """Profile the lake's columns; with neither policy nor range, propose a policy.
@@ -72,6 +73,7 @@ def profile_lake(
 
     Parameters
     ----------
+    train : without it sizes are those of coders that need no training, which takes seconds.
     html : file to write the findings and the rate–distortion picture to; it must not exist.
 
     Raises
@@ -107,7 +109,7 @@ def profile_lake(
             for column in plan.columns
         ),
         warnings=tuple(w for name, one in seen.items() for w in one.findings.warnings(name, resolved.bounds[name])),
-        by_range=tuple(_predictions(schema, partitions, seen, rows, progress)) if sampled else (),
+        by_range=tuple(_predictions(schema, partitions, seen, rows, progress, train=train)) if sampled else (),
         html=html,
     )
     if html is not None:
@@ -117,7 +119,13 @@ def profile_lake(
 
 
 def _predictions(
-    schema: pa.Schema, partitions: Sequence[LakePartition], seen: dict[str, Seen], rows: int, progress: Progress
+    schema: pa.Schema,
+    partitions: Sequence[LakePartition],
+    seen: dict[str, Seen],
+    rows: int,
+    progress: Progress,
+    *,
+    train: bool,
 ) -> Iterator[RangePrediction]:
     """Bytes of the archive with every measurement within some shares of its range, from short trainings."""
     sample = read_sample(partitions, cells=LADDER_CELLS)
@@ -133,7 +141,7 @@ def _predictions(
         rules = {name: ColumnRule(bound=limit) for name in measured}
         progress("short trainings", place, len(LADDER))
         policy = resolve(Policy(version=1, columns=rules), schema, ranges)
-        found = try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS)
+        found = try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS if train else 0)
         yield RangePrediction(
             range=float(width),
             bytes=found.bytes,

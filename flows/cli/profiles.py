@@ -56,7 +56,7 @@ def print_column(profile: LakeProfile, name: str) -> None:
         print_table(["most frequent", "rows>"], [(value, f"{count:,}") for value, count in column.frequent])
     if profile.by_range:
         print_table(
-            ["within this share of its range", "bytes>"],
+            ["within this share of its range", "bytes without training>"],
             [(f"{p.range:.1%}" if p.range else "exact", human_bytes(p.columns.get(name))) for p in profile.by_range],
         )
     for warning in profile.warnings:

@@ -45,7 +45,9 @@ def plan(
     if out is not None and Path(out).exists():
         raise OutputExists(f"{out} exists already and is never overwritten; choose another name")
     with progress_bar() as progress:
-        result = profile_lake(lake, policy=policy, range_=range_, where=where, html=html, progress=progress)
+        result = profile_lake(
+            lake, policy=policy, range_=range_, where=where, html=html, train=explain is None, progress=progress
+        )
     if out is not None:
         Path(out).write_text(result.policy, encoding="utf-8")
         note(f"wrote {out}; look it over, then: latentlake compress {lake} ARCHIVE --policy {out}")

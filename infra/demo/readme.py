@@ -49,7 +49,7 @@ def render(figures: Mapping[str, Any]) -> str:
         "peers are one file each, at the same bounds.",
         "",
         "    $ latentlake compress demo/flights demo/archive --policy infra/demo/policy.yaml",
-        f"    {result['compressed'].partition('; see')[0]}",
+        f"    {result['compressed'].partition('; see')[0] or result['listed']}",
         "    $ latentlake decode demo/archive demo/decoded",
         f"    {result['decoded']}",
         "",

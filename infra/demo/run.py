@@ -53,7 +53,8 @@ class Result:
     parts: dict[str, int]
     worst_ratio: float
     violations: int
-    compressed: str  # the last line that compress and decode printed
+    compressed: str  # the last line that compress printed when it trained; empty where an older archive was at hand
+    listed: str  # what ls and decode printed last
     decoded: str
     examples: tuple[Example, ...]
 
@@ -69,7 +70,7 @@ def main(folder: Path, peers: Mapping[str, Peer] | None = None) -> Result:
     if "archived and unchanged" not in said:
         remember(folder / "compressed.txt", said)
     say("ls: what is in the archive")
-    run("ls", archive)
+    listed = run("ls", archive)
 
     say("decode: every month back to Parquet")
     shutil.rmtree(decoded, ignore_errors=True)
@@ -105,6 +106,7 @@ def main(folder: Path, peers: Mapping[str, Peer] | None = None) -> Result:
         worst_ratio=worst,
         violations=0,  # the check ends the demo at the first one
         compressed=last_line((folder / "compressed.txt").read_text()) if (folder / "compressed.txt").exists() else "",
+        listed=next(line for line in listed.splitlines() if line.startswith("snapshot")),
         decoded=last_line(restored),
         examples=examples(originals[0], read(decoded / months[0].name), bounds),
     )
@@ -195,7 +197,7 @@ def remembered(path: Path, table: pa.Table, bounds: Bounds, peers: Mapping[str, 
     code = Path(__file__).parents[2] / "tests" / "benchmarks"
     parts: list[bytes] = [
         repr(sorted(bounds.items())).encode(),
-        *(p.read_bytes() for p in sorted(code.glob("[dp]*.py"))),
+        *(p.read_bytes() for p in sorted(code.glob("p*.py"))),
     ]
     parts += [buffer for column in table.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer]
     key = _digest(parts)

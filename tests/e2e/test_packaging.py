@@ -59,7 +59,7 @@ def test_a_clean_environment_compresses_and_decodes(
     built: dict[str, Path], repository: Path, tmp_path: Path, version: str
 ) -> None:
     python = sys.executable if sys.version.startswith(f"{version}.") else shutil.which(f"python{version}")
-    if python is None:
+    if python is None or subprocess.run([python, "--version"], capture_output=True, check=False).returncode:
         pytest.skip(f"Python {version} is not installed here")
     call(python, "-m", "venv", tmp_path / "env")
     pip = tmp_path / "env" / "bin" / "pip"

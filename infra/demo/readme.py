@@ -8,6 +8,7 @@ A test fails where README.md and docs/demo.json differ, and one where a fresh de
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,9 @@ def render(figures: Mapping[str, Any]) -> str:
         "peers are one file each, at the same bounds.",
         "",
         "    $ latentlake compress demo/flights demo/archive --policy infra/demo/policy.yaml",
-        f"    {result['compressed'].partition('; see')[0] or result['listed']}",
+        *([f"    {said}"] if (said := result["compressed"].partition("; see")[0]) else []),
+        "    $ latentlake ls demo/archive",
+        f"    {result['listed']}",
         "    $ latentlake decode demo/archive demo/decoded",
         f"    {result['decoded']}",
         "",
@@ -68,7 +71,7 @@ def _drawing(result: Mapping[str, Any], net: Mapping[str, Any]) -> list[str]:
     dims = f"z: {len(net['levels'])} integers a row for {net['columns']} columns"
     return [
         top,
-        f"{'':{place}}│{dims:>28}; the preview is off by {net['preview']:.1%} of the range",
+        f"{'':{place}}│  {dims}; the preview is off by {net['preview']:.1%} of the range",
         f"{left}{'─' * (place - len(left))}┴──▶ context model {row} row, every value within its bound",
     ]
 
@@ -111,7 +114,27 @@ def replaced(readme: str, figures: Mapping[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ValueError(f"README.md has no {START} and {END}")
-    return f"{before}{START}\n{render(figures)}\n{END}{after}"
+    return f"{before}{START}\n{render(figures)}\n{END}{_with_table(after, figures['result'])}"
+
+
+def _with_table(text: str, result: Mapping[str, Any]) -> str:
+    """The first column of the table below "What it gives"."""
+    zstd, simple = (result["peers"][name] for name in list(_NAMES)[:2])
+    cells = {
+        "Parquet as it was (zstd)": result["lake"],
+        "Parquet zstd-19, one file, exact": zstd,
+        "quantise, then the best of pcodec, zstd, xz, brotli per column, one file": simple,
+        "**latentlake archive**": result["archive"],
+        "of which latents": result["parts"]["latents"],
+        "of which residuals": result["parts"]["residuals"],
+        "of which the model, twice": result["parts"]["models"],
+        "of which metadata and certificates": result["parts"]["metadata"],
+    }
+    for label, value in cells.items():
+        text, found = re.subn(rf"(?m)^(\| {re.escape(label)} \| \**)[0-9,]+", rf"\g<1>{value:,}", text)
+        if found != 1:
+            raise ValueError(f"README.md has no row {label!r}")
+    return text
 
 
 def picture(report: Path, target: Path) -> None:
@@ -124,6 +147,9 @@ def picture(report: Path, target: Path) -> None:
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         command += [f"--user-data-dir={profile}", "--window-size=1280,2560", f"--screenshot={target}"]
         subprocess.run([*command, report.resolve().as_uri()], check=True, capture_output=True)
+    from PIL import Image  # comes with matplotlib
+
+    Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -132,6 +158,8 @@ def measure(folder: Path) -> dict[str, Any]:
 
     from ae_core import open_archive
     from ae_core.jobs.anatomy import summarise_network
+    from ae_core.report.sections import preview
+    from ae_core.report.summary import summarise
     from infra.demo.run import SIMPLE, main
     from tests.benchmarks.more_peers import ALL_PEERS, DEEPSQUEEZE_NAME
 
@@ -141,12 +169,9 @@ def measure(folder: Path) -> dict[str, Any]:
     network = summarise_network(archive.codec(partitions[0].manifest))
     if network is None:
         sys.exit("the demo's archive has no network: nothing to draw")
-    errors = [
-        column.preview.mean_error / column.loss.range
-        for partition in partitions
-        for column in partition.certificate.columns
-        if column.preview is not None and column.preview.mean_error is not None and column.loss.range
-    ]
+    shown = preview(summarise((partition.certificate for partition in partitions), {}))
+    if shown is None or not shown.numbers:
+        sys.exit("the demo's archive has no preview of numbers: nothing to tell of it")
     return {
         "result": asdict(result),
         "network": {
@@ -155,7 +180,7 @@ def measure(folder: Path) -> dict[str, Any]:
             "decoder": network.decoder,
             "context": network.context,
             "levels": list(network.levels),
-            "preview": sum(errors) / len(errors),
+            "preview": shown.mean(shown.numbers, "value"),
         },
     }
 

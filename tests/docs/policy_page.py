@@ -36,9 +36,9 @@ HEAD = f"""# The policy: what each column may lose
 
 A YAML file. `latentlake plan LAKE -o policy.yaml` proposes one with a reason for each column; `--range R` on the
 command line is the short form "every integer, float and decimal within R of its range, the rest exact". A column that
-no rule names keeps every bit. What is misspelt, negative or impossible for a column's type is refused, with the line, before
-anything is read. This page is written by `python -m tests.docs.policy_page` from the models; a test fails where they
-differ.
+no rule names keeps every bit. What is misspelt, negative or impossible for a column's type is refused, with the line,
+before anything is read. This page is written by `python -m tests.docs.policy_page` from the models; a test fails where
+they differ.
 
 ```yaml
 {EXAMPLE}```
@@ -52,8 +52,8 @@ differ.
 | `{{pointwise: 0.001}}` | a thousandth of each value; zero stays zero |
 
 Bounds hold for each cell, checked in exact arithmetic; a cell that fails is stored exactly. Null, NaN and the
-infinities stay what they are. Strings, booleans, binary and nested types have no lossy form: [types.md](types.md) lists what each
-type can lose. Decimal text is taken as it is written: `0.01` is one hundredth, not the nearest double.
+infinities stay what they are. Strings, booleans, binary and nested types have no lossy form: [types.md](types.md)
+lists what each type can lose. Decimal text is taken as it is written: `0.01` is one hundredth, not the nearest double.
 """
 
 SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (

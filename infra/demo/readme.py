@@ -144,12 +144,15 @@ def picture(report: Path, target: Path) -> None:
         print(f"without chromium {target} stays as it is")
         return
     with tempfile.TemporaryDirectory() as profile:
+        page = Path(profile) / "report.html"
+        here = str(report.resolve().with_name("archive"))
+        page.write_text(report.read_text("utf-8").replace(here, "demo/archive"), encoding="utf-8")
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--user-data-dir={profile}", "--window-size=1280,2560", f"--screenshot={target}"]
-        subprocess.run([*command, report.resolve().as_uri()], check=True, capture_output=True)
+        command += [f"--user-data-dir={profile}/profile", "--window-size=1280,2560", f"--screenshot={target}"]
+        subprocess.run([*command, page.as_uri()], check=True, capture_output=True)
     from PIL import Image  # comes with matplotlib
 
-    Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+    Image.open(target).convert("RGB").quantize(192).save(target, optimize=True)
 
 
 def measure(folder: Path) -> dict[str, Any]:

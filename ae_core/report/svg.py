@@ -16,7 +16,7 @@ from ae_core.report import wording
 from ae_core.report.records import ColumnDetail, PairedHistogram
 
 _WIDTH, _HEIGHT = 320, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 8, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 10, 8, 22
 _POINTS = 300  # of a line over more partitions, the least and the greatest of each run are drawn
 
 

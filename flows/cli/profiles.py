@@ -16,7 +16,8 @@ _BAR = 40
 def print_predictions(profile: LakeProfile) -> None:
     """Print predicted bytes by bound as bars, then the findings and warnings."""
     if profile.by_range:
-        say("\nEvery measurement within this share of its range, from short trainings (the full one does better):")
+        say("")
+        say("Every measurement within this share of its range, from short trainings (the full one does better):")
         most = max(profile.source_bytes, 1)
         say(f"  {'the lake now':>12}  {human_bytes(profile.source_bytes):>10}  {'█' * _BAR}")
         for one in profile.by_range:

@@ -176,7 +176,7 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
                 column.type,
                 column.bound,
                 column.policy_reason,
-                column.coder,
+                "a model" if column.coder == "network" else column.coder,
                 column.coder_reason,
                 f"{column.nulls:,}",
                 f"{column.distinct:,}",
@@ -193,7 +193,9 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
     )
     print_predictions(profile)
     if not written:
-        say("\n" + profile.policy.rstrip())
+        say("")
+        for line in profile.policy.splitlines():
+            say(line)
 
 
 def _print_dry_run(prediction: DryRun) -> None:

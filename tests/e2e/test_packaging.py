@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,10 +19,11 @@ import pytest
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
 PYTHONS = ("3.11", "3.12", "3.13")
+CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def call(*command: str | Path, cwd: Path | None = None) -> str:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, cwd=cwd)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, cwd=cwd, env=CLEAN)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
 

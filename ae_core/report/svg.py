@@ -74,7 +74,7 @@ class _Axes:
 def nice_ticks(low: float, high: float, most: int = 4) -> list[float]:
     """At most `most` + 1 round values within [low, high]: steps of 1, 2 or 5 times a power of ten."""
     span = high - low
-    if not (span > 0 and math.isfinite(span)):
+    if not 1e-300 < span < math.inf:
         return [low]
     step = 10.0 ** math.floor(math.log10(span / most))
     step = next(step * by for by in (1, 2, 5, 10) if span / (step * by) <= most)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core import mixing, pipeline
+from ae_core.codec import Codec, network_arrays, symbol_columns
 from ae_core.coder import blocks
 from ae_core.coder.weights import pack_tensors
 from ae_core.columns import ColumnPlan, EncodedColumns, TablePlan, build_plan, encode_columns
@@ -24,7 +25,7 @@ from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.model.fit import DIMENSIONS, DimensionPoint, FitReport, SymbolTable, fit_network, try_dimension
 from ae_core.model.train import Progress
-from ae_core.pipeline import Codec, group_symbols, network_arrays, position_bits, stream_bytes, symbol_columns
+from ae_core.pipeline import group_symbols, position_bits, stream_bytes
 from ae_core.policy import ResolvedPolicy
 from ae_core.uses.previews import PreviewError, preview_error
 

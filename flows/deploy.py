@@ -99,11 +99,8 @@ def deployments(team: Team, folder: Path) -> list[tuple[RunnerDeployment, Schedu
             include={"lake", "archive", "policy", "where", "older_than_days", "order", "limit", "max_hours"},
         )
         found.append(_deployment(team, nightly_compress, name, nightly, lake.nightly, f"Compress {about}."))
-        found.append(
-            _deployment(
-                team, audit, name, _audit_parameters(lake, request.archive), lake.audit, f"Audit {lake.archive}."
-            )
-        )
+        proved = _audit_parameters(lake, request.archive)
+        found.append(_deployment(team, audit, name, proved, lake.audit, f"Audit {lake.archive}."))
         going = {key: nightly[key] for key in ("lake", "archive", "policy", "where")}
         found.append(_deployment(team, retire, name, going, lake.retire, f"Fade and expire {about} by policy."))
     return found

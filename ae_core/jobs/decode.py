@@ -121,7 +121,8 @@ def _write(
         losses = column_losses(source, partition, layer)
         writer = PartitionWriter(folder, files_of(partition, rows), losses)
         if not group:
-            writer.write(_conformed(partition.schema_of(names, layer).empty_table(), wanted))
+            empty = pa.Table.from_batches([], partition.schema_of(names, layer))
+            writer.write(_conformed(empty, wanted))
         for _ in group:
             writer.write(_conformed(next(tables), wanted))
             done += 1
@@ -188,12 +189,16 @@ def _salvage(
 
 
 def files_of(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
-    """The files that the rows of a partition were in, each with how many of them."""
+    """The files of a partition, each with its rows; of a part of the rows, those of the files that have some of it."""
     manifest = partition.manifest
     names = [
         WrittenFile(file_path(manifest.keys, partition.id, source.name), source.rows) for source in manifest.sources
     ]
-    return slice_files(names, *rows.clip(partition.rows))
+    start, stop = rows.clip(partition.rows)
+    files = slice_files(names, start, stop)
+    if stop - start == partition.rows:
+        return files
+    return tuple(file for file in files if file.rows) or files[:1]
 
 
 def column_losses(source: Archive, partition: Partition, layer: Layer) -> dict[str, ColumnLoss]:

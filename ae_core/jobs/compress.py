@@ -22,6 +22,8 @@ from ae_core.jobs.results import CompressResult, PartitionOutcome
 BATCH_PARTITIONS = 250
 BATCH_BYTES = 2 << 20
 BATCH_SECONDS = 600.0
+SHOWN = 20
+"""Most partitions that an error names."""
 
 
 @dataclass
@@ -86,8 +88,8 @@ class Run:
         if failed and not done and len(failed) == len(self.errors) == 1:
             raise self.errors[0]
         if failed:
-            landed = ", ".join(sorted(outcome.partition for outcome in done)) or "none"
-            missing = "; ".join(f"{outcome.partition}: {outcome.reason}" for outcome in failed)
+            landed = _some(sorted(outcome.partition for outcome in done), ", ") or "none"
+            missing = _some([f"{outcome.partition}: {outcome.reason}" for outcome in failed], "; ")
             said = f"committed: {landed}; not committed: {missing}"
             if any(not check.passed for outcome in failed for check in outcome.checks):
                 raise CheckFailed(f"{said}; narrow the bounds of what the check reads, or let it change by more")
@@ -109,6 +111,12 @@ class Run:
             left=len(late) + self.found.left,
             seconds=time.perf_counter() - self.start,
         )
+
+
+def _some(items: Sequence[str], between: str) -> str:
+    """At most so many that a person reads them, and how many more there are."""
+    shown = between.join(items[:SHOWN])
+    return shown if len(items) <= SHOWN else f"{shown}{between}and {len(items) - SHOWN} more"
 
 
 def compress_lake(

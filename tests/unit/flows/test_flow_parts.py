@@ -33,7 +33,7 @@ def test_each_run_has_a_private_home(environment):
         homes.append(prepare_prefect())
     assert homes[0] != homes[1]
     assert os.environ["PREFECT_HOME"] == homes[1]
-    assert os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] == "90"
+    assert os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] == "300"
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     for home in homes:
         shutil.rmtree(home)

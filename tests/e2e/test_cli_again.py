@@ -82,6 +82,7 @@ def test_a_run_leaves_no_home_behind_and_shows_no_value(cli, plain, tmp_path):
         plain.policy,
         "--json",
         TMPDIR=str(tmp_path),
+        PREFECT_API_URL="",  # a server, and a home, of its own
         LATENTLAKE_BATCH_PARTITIONS="1",
     )
     assert done.code == 0, done.err

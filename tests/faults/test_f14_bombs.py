@@ -82,7 +82,7 @@ def shared_words(rows: int) -> bytes:
     shared = start + np.arange(-1, rows - 1)
     shared[0] = 0
     letters = bytes(start + rows - 1)
-    words = b"\x01" + join_parts(
+    words = join_parts(
         [pack_ints(lengths), pack_ints(shared), write_varint(len(letters)) + b"\x03" + brotli.compress(letters)]
     )
     return b"\x05" + join_parts([b"", write_varint(rows), words, pack_ints(np.arange(rows))])

@@ -79,16 +79,11 @@ def test_f17_an_unknown_layer_is_left_alone():
 def test_f17_unknown_operations_of_a_model_are_refused():
     """Coders of columns, kinds of networks and quantisers, forms of streams: each list is closed."""
     source = golden("network")
-    for old, new in ((b'"coder":"network"', b'"coder":"quantum"'), (b'"kind":"FloatGrid"', b'"kind":"FloatGrad"')):
+    changes = (("coder", "network", "quantum"), ("kind", "FloatGrid", "FloatGrad"), ("kind", "group", "graph"))
+    for key, *words in changes:
+        old, new = (f'"{key}":"{word}"'.encode() for word in words)
         with pytest.raises(Corrupt):
             read(with_shared(source, "model", model_with(plan=edited_plan(source.tensors["plan"], old, new))))
-    import zstandard
-
-    structure = zstandard.ZstdDecompressor().decompress(source.tensors["structure"])
-    assert b'"kind":"group"' in structure
-    changed = zstandard.ZstdCompressor().compress(structure.replace(b'"kind":"group"', b'"kind":"graph"'))
-    with pytest.raises(Corrupt):
-        read(with_shared(source, "model", model_with(structure=changed)))
 
 
 def edited_plan(data: bytes, old: bytes, new: bytes) -> bytes:

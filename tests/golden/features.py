@@ -101,10 +101,10 @@ def _column(c: Any, field: pa.Field, *_: Any) -> Iterator[str]:
         yield from (f"special {name}" for name in specials)
         digits = "wide" if levels > 64_000 else "one digit" if levels + len(specials) <= 256 else "two digits"
         yield f"domain of {digits}"
-        code = c.code or {}
-        yield "words" if c.words else "pattern" if c.pattern else "listed" if "listed" in code else "numbers from first"
+        yield "words" if c.words else "pattern" if c.pattern else "listed" if c.listed else "numbers from first"
         yield from ("pattern letters" if len(one) == 2 else "pattern digits" for one in (c.pattern or [""])[1:])
-        yield "shift" if "shift" in code else ""
+        yield "shift" if c.shift else ""
+        yield "coded apart from the column" if c.coded and c.quantiser else ""
         yield "ordinal" if ordinal else "not ordinal"
         yield "given" if c.coder == "plain" and levels <= 64_000 else ""
     yield "dictionary column" if pa.types.is_dictionary(field.type) else ""
@@ -143,6 +143,7 @@ def _quantiser(q: Any, levels: Any) -> Iterator[str]:
     if q.kind in ("FloatGrid", "FloatDecimal", "FloatBits"):
         yield f"{q.kind} of width {q.width}"
     yield f"IntGrid of step {'1' if q.step == 1 else 'above 1'}" if q.kind == "IntGrid" else q.kind
+    yield "" if q.step in (None, 1) or q.kind == "FloatGrid" else f"half {'as usual' if q.half is None else 'its own'}"
     yield f"FloatBits drop {'0' if q.drop == 0 else 'above 0'}" if q.kind == "FloatBits" else ""
     yield f"FloatDecimal step {'1' if q.grid['step'] == 1 else 'above 1'}" if q.kind == "FloatDecimal" else ""
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core import fitting
+from ae_core.codec import Codec, symbol_columns
 from ae_core.columns import ColumnPlan, TablePlan, build_plan, plain
 from ae_core.columns import table as column_table
 from ae_core.columns.derived import Linear, Lookup, combine
@@ -28,7 +29,6 @@ from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.lake import LakePartition
 from ae_core.mixing.plan import ColumnModel, MixingPlan, Tap
-from ae_core.pipeline import Codec, symbol_columns
 from ae_core.policy import ResolvedPolicy
 from ae_core.varints import write_varint
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview

@@ -47,7 +47,8 @@ DECODED = {
                   "domain of one digit", "domain of two digits", "domain of wide", "ordinal", "not ordinal",
                   "pattern digits", "pattern letters"},
     "B4, values": {"RawInts", "IntBits", "FloatGrid", "FloatDecimal", "FloatBits", "IntGrid of step 1",
-                   "IntGrid of step above 1", "FloatDecimal step 1", "FloatDecimal step above 1",
+                   "IntGrid of step above 1", "half as usual", "half its own", "FloatDecimal step 1",
+                   "FloatDecimal step above 1",
                    "FloatBits drop 0", "FloatBits drop above 0",
                    *(f"{kind} of width {width}" for kind in ("FloatGrid", "FloatDecimal", "FloatBits")
                      for width in (2, 4, 8))},

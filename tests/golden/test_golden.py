@@ -26,11 +26,12 @@ import pytest
 import ae_core
 from ae_core.archive.digest import partition_digest
 from ae_core.archive.format import FORMAT
+from ae_core.codec import Codec
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.columns.same import equal_cells
 from ae_core.errors import Corrupt
 from ae_core.mixing import MixingPlan
-from ae_core.pipeline import Codec, decode_block, encode_block
+from ae_core.pipeline import decode_block, encode_block
 from flows.cli.app import run
 from tests.golden import features, reader
 from tests.golden.make import ARCHIVES

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 import ae_core
 from ae_core.archive.digest import partition_digest
-from ae_core.columns import TablePlan, build_plan, check_block
+from ae_core.codec import Codec
+from ae_core.columns import build_plan, check_block, read_plan, write_plan
 from ae_core.dataset import preview_names
-from ae_core.pipeline import Codec, StoredBlock, decode_blocks, encode_block, encode_blocks, preview_blocks
+from ae_core.pipeline import StoredBlock, decode_blocks, encode_block, encode_blocks, preview_blocks
 from ae_core.policy import ResolvedPolicy, resolve
 from ae_core.records import with_metadata
 from ae_core.report.losses import LossAccumulator
@@ -33,7 +34,7 @@ def run(recipe: Recipe) -> None:
     assert ResolvedPolicy.from_json(policy.to_json()) == policy
     blocks = [table.slice(first, recipe.block) for first in range(0, recipe.rows, recipe.block)]
     plan = build_plan(table.schema, [table.slice(0, recipe.seen)] if recipe.seen else [], policy)
-    assert TablePlan.from_bytes(plan.to_bytes()).to_bytes() == plan.to_bytes()
+    assert write_plan(read_plan(write_plan(plan))[0]) == write_plan(plan)
     coders = {name: column.coder for name, column in zip(table.column_names, recipe.columns, strict=True)}
     made = random_codec(plan, coders, network=recipe.network, seed=recipe.seed)
     codec = Codec.from_bytes(made.to_bytes())

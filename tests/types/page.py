@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_core.codec import Codec
 from ae_core.columns import build_plan
 from ae_core.errors import PolicyError
-from ae_core.pipeline import Codec, StoredBlock, decode_blocks, encode_blocks
+from ae_core.pipeline import StoredBlock, decode_blocks, encode_blocks
 from ae_core.policy import ResolvedPolicy, load_policy, resolve
 from tests.properties.codecs import random_codec
 from tests.properties.recipes import finite_range

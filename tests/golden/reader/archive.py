@@ -6,7 +6,6 @@ import json
 import brotli
 import numpy as np
 import pyarrow as pa
-import zstandard
 
 from .block import Block, Preview
 from .coders import weights
@@ -67,16 +66,16 @@ def read_model(data):
     n = plan.varint()
     head = Bytes(plan.sized().bytes(n))
     schema = pa.ipc.read_schema(pa.py_buffer(head.sized().data))
-    columns = json.loads(head.take(), object_hook=Column)
+    mixing, text = head.sized().data, json.loads(head.take(), object_hook=Record)
+    columns, network, tensors = [Column(record) for record in text["columns"]], text.network, {}
     blobs, at = [b"", *(plan.sized().data for _ in range(plan.varint()))], 0
     for column, field in zip(columns, schema, strict=True):
         column.prepare(field, blobs, at)
         at += column.digits
-    network, tensors = json.loads(zstandard.decompress(parts["structure"]), object_hook=Record).network, {}
     for name, tensor in weights(parts["weights"]).items() if network else ():
         part, _, own = name.partition("/")
         tensors.setdefault(part, {})[own] = tensor
-    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=parts.get("mixing"))
+    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=mixing)
 
 
 def read(root):

@@ -23,6 +23,12 @@ from ae_core.remote.profiles import Access, StoreProfile, access
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "az": ("adlfs", "azure"), "gs": ("gcsfs", "gcs")}
 _READ_AHEAD = 1 << 20
+_UPLOADS: dict[str, dict[str, Any]] = {
+    "s3": {"chunksize": 16 << 20, "max_concurrency": 1},
+    "az": {"max_concurrency": 1},
+    "gs": {"chunksize": 16 << 20},
+}
+"""How a file goes up: one part after the other, so that memory does not grow with it."""
 _AMBIENT = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
 """Variables that the clients look their ambient credentials up in."""
 Deleted = Literal["deleted", "changed", "absent"]
@@ -164,7 +170,7 @@ class Objects:
         """
         size = os.path.getsize(local)
         with _writing():
-            self._call(f"writing {path}", self.fs._put_file, local, path, size=size)
+            self._call(f"writing {path}", self.fs._put_file, local, path, size=size, **_UPLOADS[self.place.protocol])
             if self.info(path)["size"] != size:
                 raise StoreUnsafe(f"{self.place.url}: {path} was not stored with its {size} bytes")
 

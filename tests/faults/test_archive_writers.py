@@ -45,6 +45,7 @@ def run_killed_at(root: Path, step: int) -> int | None:
     return None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
 
 
+@pytest.mark.usefixtures("without_sync")
 def test_kill_9_before_every_store_step(tmp_path):
     """Whatever the step, the old snapshot or the new one is there, whole, and the next run finishes the rest."""
     step = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -34,8 +35,9 @@ class Forgetful(LocalStore):
 
     prefix = "partitions/"
 
-    def _publish(self, name: str, data: bytes) -> None:
-        super()._publish(name, data[: len(data) // 2] if name.startswith(self.prefix) else data)
+    def _publish(self, name: str, pieces: Iterable[bytes]) -> None:
+        data = b"".join(pieces)
+        super()._publish(name, [data[: len(data) // 2] if name.startswith(self.prefix) else data])
 
 
 def _write_anew(archive: log.Archive) -> None:

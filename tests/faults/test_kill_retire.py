@@ -154,6 +154,7 @@ def _decode(snapshot, partitions):
         yield from [Decoded(pid, manifest.digest)] if faded else sample.decode(snapshot, [pid])
 
 
+@pytest.mark.usefixtures("without_sync")
 @pytest.mark.parametrize("work", [collect, drop, fade, expire_originals])
 def test_kill_9_before_every_step(template, tmp_path, work):
     step = 0
@@ -191,6 +192,7 @@ def check_done(place: Place, work: Callable[[Place, Step], None]) -> None:
         assert not list(place.lake.rglob("*.original"))
 
 
+@pytest.mark.usefixtures("without_sync")
 def test_a_file_that_changes_while_an_expiry_is_half_done_is_kept(template, tmp_path):
     """Killed before every step; then one of the files that are left is edited, in the same size and time."""
     step = 0

@@ -138,9 +138,26 @@ class Objects:
         StoreUnsafe
             When the store refuses.
         """
-        most = self.patience.of(len(data))[0]
+        self._create(path, len(data), limit, self.fs._pipe_file, path, data)
+
+    def create_file(self, local: str, path: str) -> None:
+        """`create` with the bytes of a local file; of a large one the store looks at the condition when all is there.
+
+        Raises
+        ------
+        FileExistsError, TimeoutError, StoreUnsafe
+        """
+        if self.isfile(path):  # what a store may overlook in a large upload
+            raise FileExistsError(path)
+        more = _UPLOADS[self.place.protocol]
+        self._create(path, os.path.getsize(local), None, self.fs._put_file, local, path, **more)
+
+    def _create(
+        self, path: str, size: int, limit: float | None, function: Callable[..., Any], *args: Any, **more: Any
+    ) -> None:
+        most = self.patience.of(size)[0]
         try:
-            self._request(most if limit is None else min(most, limit), self.fs._pipe_file, path, data, mode="create")
+            self._request(most if limit is None else min(most, limit), function, *args, mode="create", **more)
         except Exception as error:
             match failure_of(error):
                 case Failure.TAKEN:

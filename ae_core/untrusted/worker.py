@@ -128,6 +128,12 @@ def _log(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> A
     return _plain(archive_log(store.url, store=store, **arguments))
 
 
+def _diff(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
+    from ae_core.jobs.diff import diff_archive
+
+    return _plain(diff_archive(store.url, store=store, **arguments))
+
+
 def _verify(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
     from ae_core.jobs.verify import verify
 
@@ -194,6 +200,7 @@ def _decode(
 _JOBS: dict[str, Callable[..., Any]] = {
     "audit": _audit,
     "decode": _decode,
+    "diff": _diff,
     "log": _log,
     "ls": _ls,
     "show": _show,

@@ -15,7 +15,6 @@ from flows.cli.console import human_bytes, human_ratio, note, print_json, print_
 
 if TYPE_CHECKING:
     from ae_core.jobs.results import DecodeResult, VerifyResult
-    from ae_core.untrusted.caps import Caps
 
 
 def ls(
@@ -30,7 +29,7 @@ def ls(
 
     Example: latentlake ls flights.archive --where 'month>=10'
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -94,7 +93,7 @@ def show(
     """
     from flows.cli.certificates import print_certificate
 
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -139,7 +138,7 @@ def decode(
 
     Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps and salvage:
         raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
     with progress_bar() as progress:
@@ -200,7 +199,7 @@ def verify(
 
     Example: latentlake verify flights.archive --deep --where month=3
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps and (mend or repair_from):
         raise UsageError("--untrusted goes with neither --mend nor --repair-from: it writes nothing into an archive")
     with progress_bar() as progress:
@@ -290,7 +289,7 @@ def audit(
     Example: latentlake audit flights.archive --lake flights --html audit.html
     Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps and (lake or html or query or export or sample != 1.0):
         raise UsageError(
             "--untrusted audits every partition and opens and writes no other file: "
@@ -344,7 +343,7 @@ def log(
 
     Example: latentlake log flights.archive
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -370,12 +369,3 @@ def log(
             for commit in history.commits
         ],
     )
-
-
-def _caps(texts: list[str] | None, *, untrusted: bool) -> Caps | None:
-    """The caps of an archive that is not trusted; None where it is."""
-    from ae_core.untrusted.caps import Caps
-
-    if texts and not untrusted:
-        raise UsageError("--cap belongs to --untrusted: other archives are read as they are")
-    return Caps.parse(texts or ()) if untrusted else None

@@ -36,6 +36,8 @@ def features(
 
     Reads the latents alone: faded partitions have features too.
 
+    For archives that you trust: it has no --untrusted.
+
     Example: latentlake features flights.archive features.parquet --where 'month>=10'
     """
     from ae_core.jobs.features import features as write_features
@@ -55,6 +57,8 @@ def encode(
     json: options.Json = False,
 ) -> None:
     """Write the features of new rows by an archive's newest model of their columns; nothing is archived.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake encode flights.archive new-flights features.parquet
     """
@@ -154,6 +158,8 @@ def anomalies(
     OUT gets partition keys, row, error (of the autoencoder), bits (under the whole model), whether that is above the
     threshold (0.1 % false alarms unless said otherwise), bits_latents and bits_<column>.
 
+    For archives that you trust: it has no --untrusted.
+
     Example: latentlake anomalies flights.archive odd.parquet --top 100 --where month=3
     """
     from ae_core.jobs.anomalies import anomalies as write_anomalies
@@ -187,6 +193,8 @@ def sample(
     """Draw new rows from the model, with the archive's types, categories, nulls and ranges.
 
     No guarantee of privacy: a model may repeat what it learned by heart. Sensitive columns are withheld or numbered.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake sample flights.archive made-up --rows 1000000 --seed 1
     """
@@ -223,6 +231,8 @@ def denoise(
     """Write partitions with noise replaced by what the model expects, each change listed in _changes.parquet.
 
     A cell is replaced where the rest of its row and the rows before speak against it strongly enough.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake denoise flights.archive clean --where month=3 --fill air_time
     """

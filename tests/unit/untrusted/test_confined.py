@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ae_core.errors import LimitReached
-from ae_core.jobs import decode, listing, verify
+from ae_core.jobs import decode, diff, listing, verify
 from ae_core.untrusted import guard, jobs
 from ae_core.untrusted.caps import Caps
 from tests.faults.command import ROOT
@@ -99,6 +99,7 @@ def test_an_honest_archive_reads_the_same_from_a_worker(archive, tmp_path):
     asked = {"deep": True, "where": ["month=1"], "snapshot": 1, "threads": 1}
     assert jobs.verify(archive, **asked) == verify.verify(archive, **asked)
     assert jobs.archive_log(archive, snapshot=1) == listing.archive_log(archive, snapshot=1)
+    assert jobs.diff_archive(archive, 0, 1) == diff.diff_archive(archive, 0, 1)
 
 
 def test_caps_hold_for_every_job_that_decodes(archive):
@@ -118,4 +119,5 @@ def test_the_caller_s_mistakes_are_told_as_such(archive, tmp_path):
     assert run(["audit", archive, "--untrusted", "--html", out]) == 2
     assert run(["decode", archive, out, "--untrusted", "--salvage"]) == 2
     assert run(["verify", archive, "--untrusted", "--mend"]) == 2
+    assert run(["diff", archive, "1", "0", "--untrusted"]) == 2
     assert not list(tmp_path.iterdir())

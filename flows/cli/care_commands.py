@@ -11,9 +11,23 @@ from flows.cli.console import human_bytes, note, print_json, print_table, progre
 
 
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Path or URL of an archive.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="Path or URL of an archive.",
+            show_default=False,
+            callback=options.without_credentials,
+        ),
+    ],
     replica: Annotated[
-        str, typer.Argument(metavar="DST", help="Where the replica is, or is to be.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DST",
+            help="Where the replica is, or is to be.",
+            show_default=False,
+            callback=options.without_credentials,
+        ),
     ],
     threads: options.Threads = 0,
     json: options.Json = False,

@@ -187,7 +187,13 @@ def verify(
     ] = None,
     mend: Annotated[bool, typer.Option("--mend", help="Restore models and tables from their intact twins.")] = False,
     repair_from: Annotated[
-        str | None, typer.Option("--repair-from", metavar="REPLICA", help="Restore what a copy of it still has.")
+        str | None,
+        typer.Option(
+            "--repair-from",
+            metavar="REPLICA",
+            help="Restore what a copy of it still has.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,

@@ -19,9 +19,22 @@ LEAN = ("features", "encode", "anomalies", "sample", "denoise")
 """Those that read an archive and train nothing."""
 
 OutFile = Annotated[
-    str, typer.Argument(metavar="OUT", help="Parquet file to write; must not exist.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="OUT",
+        help="Parquet file to write; must not exist.",
+        show_default=False,
+        callback=options.without_credentials,
+    ),
 ]
-Lake = Annotated[str, typer.Argument(metavar="LAKE", help="Path or URL of a folder of Parquet files: the new rows.")]
+Lake = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAKE",
+        help="Path or URL of a folder of Parquet files: the new rows.",
+        callback=options.without_credentials,
+    ),
+]
 
 
 def features(
@@ -135,7 +148,13 @@ def anomalies(
     archive: options.Archive,
     out: OutFile,
     lake: Annotated[
-        str | None, typer.Option("--lake", metavar="LAKE", help="Score these new rows; nothing of them is archived.")
+        str | None,
+        typer.Option(
+            "--lake",
+            metavar="LAKE",
+            help="Score these new rows; nothing of them is archived.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     where: options.Where = None,
     top: Annotated[

@@ -67,15 +67,21 @@ def test_a_worker_has_an_environment_of_its_own_and_its_limits(archive, monkeypa
     """Looked at from outside while it waits for its first answer."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-the-environment")
     seen = {}
-    answer = guard.StoreServer.answer
+    answer, start = guard.StoreServer.answer, guard.subprocess.Popen
+
+    def started(*args, **kwargs):
+        process = start(*args, **kwargs)
+        seen["worker"] = process.pid
+        return process
 
     def look(server, data):
-        (worker,) = (int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
-        limits = Path(f"/proc/{worker}/limits").read_text()
+        worker = Path(f"/proc/{seen['worker']}")
+        limits = (worker / "limits").read_text()
         seen["limits"] = {row[:26].strip(): row[26:].split()[0] for row in limits.splitlines()[1:]}
-        seen["environment"] = Path(f"/proc/{worker}/environ").read_bytes() if os.geteuid() == 0 else b""
+        seen["environment"] = (worker / "environ").read_bytes() if os.geteuid() == 0 else b""
         return answer(server, data)
 
+    monkeypatch.setattr(guard.subprocess, "Popen", started)
     monkeypatch.setattr(guard.StoreServer, "answer", look)
     arguments = {"where": None, "columns": None, "rows": None, "layer": "bounded", "snapshot": None, "threads": 1}
     guard.ask("decode", archive, arguments, jobs.DEFAULT, sink=lambda kind, data: None)

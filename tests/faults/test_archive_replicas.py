@@ -23,6 +23,7 @@ from ae_core.archive.repair import put_back, repair_log, repair_objects
 from ae_core.archive.store import LocalStore
 from ae_core.archive.verify import verify
 from ae_core.errors import Corrupt, DataWouldBeLost, OutputExists, StoreUnsafe, UsageError
+from tests.counted import counted
 from tests.faults import archive_sample as sample
 
 COMMITS = 3  # of `sample.make`
@@ -98,7 +99,8 @@ def test_a_replica_is_advanced(archive, tmp_path):
 
 
 @pytest.mark.usefixtures("without_sync")
-def test_kill_9_at_every_step_of_a_copy(tmp_path):
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=[pytest.mark.full, pytest.mark.ci])])
+def test_kill_9_at_every_step_of_a_copy(stride, tmp_path):
     """The replica opens at every moment, what it shows decodes, and the next run finishes it."""
     source = commit.create_archive(str(tmp_path / "a"), writer=sample.WRITER)
     for version in range(2):
@@ -121,10 +123,10 @@ def test_kill_9_at_every_step_of_a_copy(tmp_path):
         shutil.rmtree(root)
         if not dead:
             break
-        step += 1
-    print(f"{step} kill points of a copy, {heads} of them with a head")
+        step += stride
+    counted(f"{step // stride} of {step} kill points of a copy, {heads} of them with a head")
     assert step > 60
-    assert heads > 15
+    assert heads > 15 // stride
 
 
 def test_a_replica_with_a_history_of_its_own_is_refused(archive, tmp_path):
@@ -286,7 +288,8 @@ def test_a_checkpoint_is_made_again_from_the_commits(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_sync")
-def test_kill_9_at_every_step_of_a_repair(archive, replica, tmp_path):
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=[pytest.mark.full, pytest.mark.ci])])
+def test_kill_9_at_every_step_of_a_repair(stride, archive, replica, tmp_path):
     """Whatever the step, nothing that was whole is harmed, and the next run finishes the rest."""
     broken = tmp_path / "broken"
     shutil.copytree(archive, broken)
@@ -309,8 +312,8 @@ def test_kill_9_at_every_step_of_a_repair(archive, replica, tmp_path):
         shutil.rmtree(root)
         if not dead:
             break
-        step += 1
-    print(f"{step} kill points of a repair")
+        step += stride
+    counted(f"{step // stride} of {step} kill points of a repair")
     assert step > 30
 
 

@@ -281,9 +281,8 @@ def audit(
     ] = None,
     where: options.Where = None,
     sample: Annotated[
-        float,
-        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
-    ] = 1.0,
+        str | None, typer.Option("--sample", metavar="SHARE", help="Only this share of them (5%), picked anew.")
+    ] = None,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
@@ -296,7 +295,7 @@ def audit(
     Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
     caps = options.caps_of(cap, untrusted=untrusted)
-    if caps and (lake or html or query or export or sample != 1.0):
+    if caps and (lake or html or query or export or sample):
         raise UsageError(
             "--untrusted audits every partition and opens and writes no other file: "
             "leave out --lake, --html, --query, --export and --sample"
@@ -327,8 +326,10 @@ def audit(
             result = jobs.audit(archive, caps=caps, notice=note, **chosen)
         else:
             from ae_core.jobs.export import audit as audit_archive
+            from ae_core.selection import parse_share
 
-            result = audit_archive(archive, lake=lake, html=html, export=export, sample=sample, **chosen)
+            share = 1.0 if sample is None else parse_share(sample)
+            result = audit_archive(archive, lake=lake, html=html, export=export, sample=share, **chosen)
     if json:
         print_json(result)
     else:

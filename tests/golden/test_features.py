@@ -12,7 +12,7 @@ DECODED = {
     "A4": {"commit changes", "commit shared", "commit report", "commit condemned", "commit note",
            "commit removes a partition"},
     "A5": {"bound exact", "bound abs", "bound pointwise", "sensitive"},
-    "A6": {"1 layers", "2 layers", "one block", "several blocks", "extra schema"},
+    "A6": {"1 layers", "2 layers", "one block", "several blocks", "extra schema", "extra faded"},
     "A1": {"file manifest.json.br", "file object", "file latents.parquet", "file residuals.parquet"},
     "A8": {f"digest of {name}" for name in (
         "null", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "halffloat", "float",

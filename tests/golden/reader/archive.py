@@ -86,8 +86,12 @@ def read(root):
             found = [data[at : at + size] for at, size in zip(layer.offsets, layer.lengths, strict=True)]
             assert layer.sha256 in (None, [hashlib.sha256(payload).hexdigest() for payload in found])
             payloads[layer.layer] = found
-        blocks = [*zip(payloads["latents"], payloads["residuals"], manifest.block_rows, strict=True)]
-        tables = [Block(model, *block).table() for block in blocks]
-        previews = [Preview(model, latents, rows).table() for latents, _, rows in blocks if latents]
-        assert digest(model.schema, tables) == manifest.digest
+        latents, rows = payloads["latents"], manifest.block_rows
+        previews = [Preview(model, *block).table() for block in zip(latents, rows, strict=True) if block[0]]
+        if "residuals" in payloads:
+            blocks = zip(latents, payloads["residuals"], rows, strict=True)
+            schema, tables = model.schema, [Block(model, *block).table() for block in blocks]
+        else:  # faded to its latents
+            schema, tables = previews[0].schema, previews
+        assert digest(schema, tables) == manifest.digest
         yield partition, manifest.digest, pa.concat_tables(tables), pa.concat_tables(previews) if previews else None

@@ -247,9 +247,9 @@ def _print_verified(result: VerifyResult) -> None:
         if finding.mendable:
             say("  --mend restores it")
     state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
-    how = f"every byte read, {result.decoded} partitions decoded" if result.deep else "every byte read"
-    looked = f", {result.sized} only looked up" if result.sized else ""
-    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}{looked}: {state}")
+    how = f"read, {result.sized} more only looked up" if result.sized else "every byte read"
+    how += f", {result.decoded} partitions decoded" if result.deep else ""
+    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}: {state}")
     if result.orphans:
         say(f"  {result.orphans} orphans ({human_bytes(result.orphan_bytes)}): harmless, latentlake gc removes them")
 

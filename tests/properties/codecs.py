@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ae_core.codec import Codec, symbol_columns
 from ae_core.columns import TablePlan
 from ae_core.columns.derived import Lookup
 from ae_core.kernels.frozen import PreviewHead
@@ -29,7 +30,6 @@ from ae_core.mixing.plan import (
     Reference,
     Tap,
 )
-from ae_core.pipeline import Codec, symbol_columns
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview
 
 LEVELS = (16, 7)

@@ -34,6 +34,9 @@ from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
 
 BLOCK_ROWS = 65_536
+BLOCK_CELLS = 1 << 25
+"""Of a block of a table that is wider than 512 columns: encoding holds a few hundred bytes a column and row of it."""
+LEAST_BLOCK_ROWS = 1024
 REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
@@ -321,6 +324,11 @@ def common_schema(partitions: Sequence[LakePartition]) -> pa.Schema:
         As `schema`; the message names both files and the first column that differs.
     """
     return _agreed([(p, file) for p in partitions for file in p.files], partitions[0].lake)
+
+
+def block_rows(columns: int) -> int:
+    """Rows of the blocks that a table of so many columns is cut into."""
+    return min(BLOCK_ROWS, max(LEAST_BLOCK_ROWS, BLOCK_CELLS // max(1, columns)))
 
 
 def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa.Table]:

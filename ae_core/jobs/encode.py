@@ -29,7 +29,7 @@ from ae_core.jobs.checks import run_checks
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
-from ae_core.lake import BLOCK_ROWS, LakePartition, file_sha256, read_blocks, refresh, schema
+from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, schema
 from ae_core.records import TableInfo, own_schema, with_metadata
 from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
@@ -133,7 +133,7 @@ class _Encoder:
         total = sum(row_counts(self._partition))
         done = 0
         together = lockstep_blocks(total, len(self.schema), self._threads)
-        groups = _grouped(read_blocks(self._partition), together)
+        groups = _grouped(read_blocks(self._partition, block_rows(len(self.schema))), together)
         for blocks, spent in ordered_map(self._encode, groups, threads=self._threads):
             self.elsewhere += spent
             for block in blocks:
@@ -192,8 +192,9 @@ def _delta_version(partition: LakePartition) -> dict[str, int]:
 
 def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
     """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
-    share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
-    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * max(1, columns))))
+    block = block_rows(columns)
+    share = -(-rows // (block * thread_count(threads)))
+    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (block * max(1, columns))))
 
 
 def _grouped(tables: Iterable[pa.Table], size: int) -> Iterator[tuple[pa.Table, ...]]:

@@ -9,7 +9,7 @@ from itertools import accumulate, islice
 import pyarrow as pa
 
 from ae_core.errors import LakeError
-from ae_core.lake import BLOCK_ROWS, LakePartition, footers, read_blocks
+from ae_core.lake import LakePartition, block_rows, footers, read_blocks
 
 SAMPLE_CELLS = 8_000_000
 """Rows times columns of a training sample: a year of flights fits, and two cores train on it within minutes."""
@@ -23,11 +23,11 @@ def choose_blocks(rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELL
 
     Rows of a block stay together and in order, because copy candidates live on recent rows.
     """
-    budget = max(1, cells // max(1, columns))
+    budget, size = max(1, cells // max(1, columns)), block_rows(columns)
     every = [
-        (partition, block, min(BLOCK_ROWS, count - block * BLOCK_ROWS))
+        (partition, block, min(size, count - block * size))
         for partition, count in enumerate(rows)
-        for block in range(-(-count // BLOCK_ROWS))
+        for block in range(-(-count // size))
     ]
     total = sum(place[2] for place in every)
     if total <= budget:
@@ -58,7 +58,9 @@ def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELL
     problems: list[LakeError] = []
     for position, wanted in sorted(places.items()):
         try:
-            for number, block in enumerate(islice(read_blocks(partitions[position]), max(wanted) + 1)):
+            for number, block in enumerate(
+                islice(read_blocks(partitions[position], block_rows(columns)), max(wanted) + 1)
+            ):
                 if number in wanted:
                     sample.append(block.slice(0, wanted[number]))
         except LakeError as error:

@@ -9,6 +9,7 @@ since a file that is passed over in silence could be mistaken for one that was a
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,11 +32,13 @@ from ae_core.remote.places import locate
 from ae_core.remote.profiles import settings_file
 from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
+from ae_core.vector_types import element_type, vector_shape
 
 BLOCK_ROWS = 65_536
 REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
+_BLOCK_ELEMENTS = 1 << 22  # of the vectors of a block
 _SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -291,8 +294,21 @@ def common_schema(partitions: Sequence[LakePartition]) -> pa.Schema:
     return _agreed([(p, file) for p in partitions for file in p.files], partitions[0].lake)
 
 
-def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa.Table]:
+def row_cells(columns: pa.Schema) -> int:
+    """Numbers and texts of a row: a vector counts its elements."""
+    return sum(math.prod(vector_shape(field.type)) if element_type(field.type) else 1 for field in columns)
+
+
+def block_rows(columns: pa.Schema) -> int:
+    """Rows of a block: fewer where vectors are long, so that what a block takes stays bounded."""
+    elements = sum(math.prod(vector_shape(field.type)) for field in columns if element_type(field.type))
+    return BLOCK_ROWS if not elements else max(1, min(BLOCK_ROWS, _BLOCK_ELEMENTS // elements))
+
+
+def read_blocks(partition: LakePartition, rows: int | None = None) -> Iterator[pa.Table]:
     """Tables of exactly ``rows`` rows (the last one may be shorter), cut across files and row groups, in order.
+
+    None means as many as `block_rows` of its schema.
 
     Every table has the schema of `schema`, metadata included. Memory holds one block and the read buffers. A
     partition without rows yields nothing.
@@ -303,6 +319,7 @@ def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa
         A file is not Parquet, is damaged, has another schema, or is no longer there.
     """
     target = schema(partition)
+    rows = block_rows(target) if rows is None else rows
     held: list[pa.Table] = []
     count = 0
     for batch in _batches(partition, rows):
@@ -344,9 +361,10 @@ def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -
 
 
 def has_range(kind: pa.DataType) -> bool:
-    """True for types whose values have a difference: integers, floats, decimals, temporal types but intervals."""
+    """True for types whose values, or elements, have a difference: numbers, temporal types but intervals."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    kind = element_type(kind) or kind
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
@@ -449,7 +467,7 @@ def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> d
     """Extremes of the finite values of some columns, by reading them."""
     ends: dict[str, list[Any]] = {name: [] for name in names}
     for partition in partitions:
-        for batch in _batches(partition, BLOCK_ROWS, names):
+        for batch in _batches(partition, block_rows(schema(partition)), names):
             for name in names:
                 extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
                 if extremes["min"] is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ from ae_core.columns import (
     numbered_codes,
     preview_columns,
     side_streams,
+    valid_vectors,
 )
 from ae_core.columns.packing import inflate_zstd
 from ae_core.errors import Corrupt, NoLatents
@@ -48,6 +49,8 @@ from ae_core.kernels.frozen import FrozenEncoder, FrozenGroup, FrozenPreview
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.kernels.vectors import MAX_BLOCKS
+from ae_core.vector_types import vector_shape
+from ae_core.vectors import FrozenVectors, VectorCoder, decode_latents, decode_vectors, encode_vectors
 
 LATENTS, MIXING = "z", "mixing"
 """Names of the latents' stream and of the mixing coder's; context group g is f"g{g}"; all others belong to columns."""
@@ -73,12 +76,14 @@ class Codec:
     """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere.
 
     mixing : of the columns whose coder is "mixing"; they are decoded last, and know what the network codes.
+    vectors : coders of the vector columns whose elements have codes, by index; each by itself.
     """
 
     plan: TablePlan
     network: Network | None
     no_latents_reason: str | None = None
     mixing: mixing.MixingPlan | None = None
+    vectors: Mapping[int, VectorCoder] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The model as one safetensors file: plan, structure (zstd JSON) and entropy-coded weights as byte tensors."""
@@ -90,6 +95,8 @@ class Codec:
             tensors["weights"] = pack_tensors(arrays)
         if self.mixing is not None:
             tensors["mixing"] = self.mixing.to_bytes()
+        for index, coder in self.vectors.items():
+            tensors |= {f"vector.{index}.{name}": data for name, data in vector_tensors(coder).items()}
         text = json.dumps(meta, separators=(",", ":"), sort_keys=True).encode()
         tensors["structure"] = zstandard.ZstdCompressor(19).compress(text)
         return safetensors.numpy.save({name: np.frombuffer(raw, np.uint8) for name, raw in tensors.items()})
@@ -118,11 +125,12 @@ class Codec:
                 _check_fit(plan, network)
             mixed = mixing.MixingPlan.from_bytes(tensors["mixing"]) if "mixing" in tensors else None
             _check_mixing(plan, network, mixed)
+            vectors = _vectors_from(plan, tensors)
         except Corrupt:
             raise
         except _MALFORMED as error:
             raise Corrupt(f"model: malformed ({error}): verify the archive") from None
-        return cls(plan, network, meta.get("no_latents_reason"), mixed)
+        return cls(plan, network, meta.get("no_latents_reason"), mixed, vectors)
 
     @cached_property
     def digest(self) -> str:
@@ -148,12 +156,13 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
 def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock]:
     """`encode_block` of several blocks, the network's symbols in lockstep: equal payloads in less time."""
     encoded = [encode_columns(codec.plan, table) for table in tables]
-    spent = [stream_bytes(codec.plan, block.streams) for block in encoded]
+    vectors = [_vector_streams(codec, block) for block in encoded]
+    spent = [stream_bytes(codec.plan, block.streams | own) for block, own in zip(encoded, vectors, strict=True)]
     network = codec.network
     if network is None:
         return [
-            EncodedBlock(None, pack_streams(_mix(codec, block, cost) | block.streams), cost, block.exceptions)
-            for block, cost in zip(encoded, spent, strict=True)
+            EncodedBlock(None, pack_streams(_mix(codec, block, cost) | block.streams | own), cost, block.exceptions)
+            for block, own, cost in zip(encoded, vectors, spent, strict=True)
         ]
     z = [encode_latents(network.encoder, block.symbols) for block in encoded]
     streams = [_mix(codec, block, cost) for block, cost in zip(encoded, spent, strict=True)]
@@ -165,15 +174,24 @@ def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock
             for position, bits in position_bits(group, intervals, network.latent_dims).items():
                 cost[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
     latents = blocks.intervals_of_blocks(network.prior, z)
-    return [_encoded_block(codec.plan, *parts) for parts in zip(encoded, latents, streams, spent, strict=True)]
+    parts = zip(encoded, latents, streams, vectors, spent, strict=True)
+    return [_encoded_block(codec.plan, *part) for part in parts]
 
 
 def _encoded_block(
-    plan: TablePlan, encoded: EncodedColumns, latents: np.ndarray, streams: dict[str, bytes], spent: dict[str, int]
+    plan: TablePlan,
+    encoded: EncodedColumns,
+    latents: np.ndarray,
+    streams: dict[str, bytes],
+    vectors: dict[str, bytes],
+    spent: dict[str, int],
 ) -> EncodedBlock:
     """The payloads of a block that has a network."""
     side = side_streams(plan, encoded.streams, len(encoded.symbols))
-    rest = {name: stream for name, stream in encoded.streams.items() if name not in side}
+    side |= {name: stream for name, stream in vectors.items() if name.endswith(":z")}
+    # which vectors are null goes with their latents, so that these can be told apart alone
+    side |= {name: s for name, s in encoded.streams.items() if name.endswith(":valid") and f"{name[:-6]}:z" in side}
+    rest = {name: stream for name, stream in (encoded.streams | vectors).items() if name not in side}
     return EncodedBlock(
         latents=pack_streams({LATENTS: rans.encode(latents.reshape(-1))} | side),
         residuals=pack_streams(streams | rest),
@@ -245,10 +263,68 @@ def decode_blocks(
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
     wide = [_unmix(codec, some, known, mixed) for known, some in zip(symbols, streams, strict=True)]
+    wanted = codec.vectors if columns is None else {codec.plan.index_of[name] for name in columns} & set(codec.vectors)
     return [
-        decode_columns(codec.plan, known, some, columns, numbers)
+        decode_columns(codec.plan, known, some, columns, numbers, _vector_codes(codec, some, len(known), wanted))
         for known, some, numbers in zip(symbols, streams, wide, strict=True)
     ]
+
+
+def vector_tensors(coder: VectorCoder) -> dict[str, bytes]:
+    """A vector column's coder as byte tensors by name; their bytes are what it costs."""
+    tensors = {"elements": coder.elements.to_bytes()}
+    if coder.network is not None and coder.latents is not None:
+        tensors["latents"] = coder.latents.to_bytes()
+        tensors["weights"] = pack_tensors(coder.network.tensors)
+    return tensors
+
+
+def _vectors_from(plan: TablePlan, tensors: Mapping[str, bytes]) -> dict[int, VectorCoder]:
+    """The coders of vector columns; raises Corrupt where one is missing or does not fit."""
+    found = {}
+    for index, column in enumerate(plan.columns):
+        if column.elements is None or column.elements.coder == "plain":
+            continue
+        domain = column.elements.domain
+        assert domain is not None
+        part = {name: tensors.get(f"vector.{index}.{name}") for name in ("elements", "latents", "weights")}
+        if part["elements"] is None:
+            raise Corrupt(f"model: the coder of {column.name!r} is missing: verify the archive")
+        network = None
+        if part["weights"] is not None:
+            network = FrozenVectors(unpack_tensors(part["weights"]))
+        found[index] = VectorCoder(
+            vector_shape(column.type),
+            domain.levels,
+            domain.size,
+            mixing.MixingPlan.from_bytes(part["elements"]),
+            network,
+            None if part["latents"] is None else mixing.MixingPlan.from_bytes(part["latents"]),
+        )
+        found[index].check()
+    return found
+
+
+def _vector_streams(codec: Codec, encoded: EncodedColumns) -> dict[str, bytes]:
+    """Latents and elements of the vector columns of a block."""
+    streams: dict[str, bytes] = {}
+    for index, codes in encoded.vectors.items():
+        coder = codec.vectors[index]
+        for name, data in encode_vectors(coder, codes.reshape(-1, coder.length).astype(np.int64)).items():
+            streams[f"{index}:{name}"] = data
+    return streams
+
+
+def _vector_codes(codec: Codec, streams: dict[str, bytes], rows: int, wanted: Collection[int]) -> dict[int, Codes]:
+    """Codes of the elements of the wanted vector columns, one after the other."""
+    found: dict[int, Codes] = {}
+    for index in wanted if rows else ():
+        coder, count = codec.vectors[index], valid_vectors(streams, index, rows)[1]
+        z = None
+        if coder.network is not None:
+            z = decode_latents(coder, _stream(streams, f"{index}:z"), count)
+        found[index] = decode_vectors(coder, _stream(streams, f"{index}:elements"), z, count).ravel()
+    return found
 
 
 def symbol_columns(plan: TablePlan) -> list[tuple[int, Domain]]:
@@ -316,6 +392,10 @@ def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
         return False
     needed, streams = dependencies(codec.plan, columns)
     coded = any(codec.plan.symbols[position].coded for position in needed)
+    if any(
+        codec.plan.index_of[name] in codec.vectors for name in (codec.plan.index_of if columns is None else columns)
+    ):
+        return True
     beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
     return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
 

@@ -7,7 +7,7 @@ Varints are unsigned LEB128.  Names are unique; the streams fill the rest of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ae_core.errors import Corrupt
 
@@ -70,3 +70,29 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at + i + 1
     raise Corrupt("payload: the offset table is cut off: verify the archive")
+
+
+def pack_parts(parts: Sequence[bytes]) -> bytes:
+    """Byte strings as one: the length of each as a varint, then all in turn."""
+    return b"".join(_varint(len(part)) for part in parts) + b"".join(parts)
+
+
+def unpack_parts(data: bytes, count: int) -> list[bytes]:
+    """The byte strings behind `pack_parts`.
+
+    Raises
+    ------
+    Corrupt
+        When there are not so many.
+    """
+    lengths, at = [], 0
+    for _ in range(count):
+        length, at = _read_varint(data, at)
+        lengths.append(length)
+    if at + sum(lengths) != len(data):
+        raise Corrupt("payload: the parts of a stream do not fit its length: verify the archive")
+    parts = []
+    for length in lengths:
+        parts.append(data[at : at + length])
+        at += length
+    return parts

@@ -12,6 +12,7 @@ from ae_core.columns.table import (
     encode_columns,
     given_symbols,
     numbered_codes,
+    valid_vectors,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "numbered_codes",
     "preview_columns",
     "side_streams",
+    "valid_vectors",
 ]

@@ -42,8 +42,9 @@ from ae_core.columns.storage import kind_of, working_type
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound, read_fraction
+from ae_core.vector_types import element_type
 
-Coder = Literal["network", "mixing", "plain", "lookup", "linear"]
+Coder = Literal["network", "mixing", "plain", "lookup", "linear", "vector"]
 
 MAX_HEAD = 64 << 20
 """Most bytes of a plan's schema and records."""
@@ -83,6 +84,7 @@ class ColumnPlan:
     code: ValueCode | None = None
     quantiser: Quantiser | None = None
     derived: Lookup | Linear | None = None
+    elements: ColumnPlan | None = None  # of a vector column: its elements, as a column of their own
 
     @property
     def given(self) -> bool:
@@ -165,13 +167,17 @@ class TablePlan:
         return {column.name: index for index, column in enumerate(self.columns)}
 
     def with_coder(self, column: str, coder: Literal["plain"], reason: str) -> TablePlan:
-        """The plan with a column taken out of the network; what was looked up from it is coded by itself again."""
+        """The plan with a column (of vectors: its elements) under a plain coder; what was looked up from it is coded by itself again."""
         if column not in self.index_of:
             raise UsageError(f"column {column!r} is not in the plan: columns are {', '.join(self.index_of)}")
         if coder != "plain":
             raise ValueError(f"a column can only be moved to the plain coder, not to {coder!r}")
         moved = self.index_of[column]
         columns = list(self.columns)
+        if (elements := columns[moved].elements) is not None:
+            elements = replace(elements, coder="plain", domain=None, code=None)
+            columns[moved] = replace(columns[moved], reason=reason, elements=elements)
+            return TablePlan(self.schema, tuple(columns))
         columns[moved] = replace(columns[moved], coder="plain", reason=reason, domain=None, code=None, derived=None)
         for index, other in enumerate(columns):
             if isinstance(other.derived, Lookup) and moved in other.derived.keys:
@@ -254,6 +260,8 @@ def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
         record["lookup"] = lookup_to_json(column.derived, blobs)
     elif isinstance(column.derived, Linear):
         record["linear"] = linear_to_json(column.derived)
+    if column.elements is not None:
+        record["elements"] = _column_record(column.elements, blobs)
     return record
 
 
@@ -275,10 +283,16 @@ def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) ->
         derived = lookup_from_json(record["lookup"], blobs)
     elif "linear" in record:
         derived = linear_from_json(record["linear"])
-    if record["coder"] not in ("network", "mixing", "plain", "lookup", "linear"):
+    if record["coder"] not in ("network", "mixing", "plain", "lookup", "linear", "vector"):
         raise Corrupt("column plan: unknown coder: install a newer release")
+    elements = None
+    if "elements" in record:
+        kind = element_type(field.type)
+        if kind is None or record["coder"] != "vector":
+            raise Corrupt(f"column plan: {field.name!r} has elements, but is no vector: verify the archive")
+        elements = _read_column(pa.field(field.name, kind), record["elements"], blobs)
     return ColumnPlan(
-        field.name, field.type, bound, record["coder"], record["reason"], domain, code, quantiser, derived
+        field.name, field.type, bound, record["coder"], record["reason"], domain, code, quantiser, derived, elements
     )
 
 
@@ -311,6 +325,12 @@ def _whole(value: object, most: int) -> bool:
 
 def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None:
     """Raise Corrupt where decoding the column could loop, reach outside a table or ask for endless memory."""
+    if (column.coder == "vector") != (column.elements is not None) or (
+        column.elements is not None and (column.domain is not None or column.elements.coder not in ("mixing", "plain"))
+    ):
+        raise Corrupt(f"column plan: {column.name!r} is described in a way that no writer does: verify the archive")
+    if column.elements is not None:
+        _refuse_unsound(column.elements, ())
     kind = kind_of(working_type(column.type))
     sound = (column.domain is None) == (column.code is None) and (
         column.domain is not None or column.coder not in ("network", "mixing")

@@ -114,7 +114,7 @@ def _predictions(
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:
     """Bytes of each column in the sample by its best plain coder, or by its relation to others."""
     for column in plan.columns:
-        if column.coder == "network":
+        if column.coder in ("network", "vector"):
             plan = plan.with_coder(column.name, "plain", column.reason)
     sizes = {column.name: 0 for column in plan.columns}
     for block in sample:

@@ -9,7 +9,7 @@ from itertools import accumulate, islice
 import pyarrow as pa
 
 from ae_core.errors import LakeError
-from ae_core.lake import BLOCK_ROWS, LakePartition, footers, read_blocks
+from ae_core.lake import BLOCK_ROWS, LakePartition, block_rows, footers, read_blocks, row_cells
 
 SAMPLE_CELLS = 8_000_000
 """Rows times columns of a training sample: a year of flights fits, and two cores train on it within minutes."""
@@ -18,16 +18,18 @@ Place = tuple[int, int, int]
 """Partition's position, block's number within it, rows to take from the block's start."""
 
 
-def choose_blocks(rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELLS) -> list[Place]:
+def choose_blocks(
+    rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELLS, block_rows: int = BLOCK_ROWS
+) -> list[Place]:
     """Blocks of partitions with these row counts: all of them, or evenly spread ones within the budget of cells.
 
     Rows of a block stay together and in order, because copy candidates live on recent rows.
     """
     budget = max(1, cells // max(1, columns))
     every = [
-        (partition, block, min(BLOCK_ROWS, count - block * BLOCK_ROWS))
+        (partition, block, min(block_rows, count - block * block_rows))
         for partition, count in enumerate(rows)
-        for block in range(-(-count // BLOCK_ROWS))
+        for block in range(-(-count // block_rows))
     ]
     total = sum(place[2] for place in every)
     if total <= budget:
@@ -50,9 +52,11 @@ def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELL
     """
     found = [footers(partition) for partition in partitions]
     rows = [sum(footer.num_rows for footer in group) for group in found]
-    columns = max((footer.num_columns for group in found for footer in group), default=1)
+    schemas = [footer.schema.to_arrow_schema() for group in found for footer in group]
+    columns = max(map(row_cells, schemas), default=1)
+    most = min(map(block_rows, schemas), default=BLOCK_ROWS)
     places: dict[int, dict[int, int]] = {}
-    for position, block, take in choose_blocks(rows, columns, cells=cells):
+    for position, block, take in choose_blocks(rows, columns, cells=cells, block_rows=most):
         places.setdefault(position, {})[block] = take
     sample: list[pa.Table] = []
     problems: list[LakeError] = []

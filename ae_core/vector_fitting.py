@@ -89,9 +89,9 @@ def _best(plan: TablePlan, sample: Sequence[pa.Table], rows_served: int, always:
     ):
         trained = _spread(codes, max(1, TRAINED // length))
         network = train_vectors(trained, domain.levels, cells_of(shape), vectors_served=vectors_served, seed=seed)
-        found.append(_measured(_coder(shape, domain.levels, domain.size, measured, network), measured))
+        found.append(_measured(find_coder(shape, domain.levels, domain.size, measured, network), measured))
     if network is None or not always:
-        found.append(_measured(_coder(shape, domain.levels, domain.size, measured, None), measured))
+        found.append(_measured(find_coder(shape, domain.levels, domain.size, measured, None), measured))
     if always and network is not None:
         return found[1]
     share = vectors_served / len(measured)
@@ -118,7 +118,7 @@ def _measured(coder: VectorCoder, measured: Codes) -> _Candidate:
     return _Candidate(coder, data, sum(len(tensor) for tensor in vector_tensors(coder).values()))
 
 
-def _coder(
+def find_coder(
     shape: tuple[int, ...], levels: int, size: int, measured: Codes, network: FrozenVectors | None
 ) -> VectorCoder:
     """The coder with contexts searched for on a few vectors in shuffled order."""

@@ -167,7 +167,9 @@ class TablePlan:
         return {column.name: index for index, column in enumerate(self.columns)}
 
     def with_coder(self, column: str, coder: Literal["plain"], reason: str) -> TablePlan:
-        """The plan with a column (of vectors: its elements) under a plain coder; what was looked up from it is coded by itself again."""
+        """The plan with a column (of vectors: its elements) under a plain coder; what was looked up from it
+        is coded by itself again.
+        """
         if column not in self.index_of:
             raise UsageError(f"column {column!r} is not in the plan: columns are {', '.join(self.index_of)}")
         if coder != "plain":

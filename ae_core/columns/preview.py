@@ -51,7 +51,7 @@ class _PreviewBlock(Block):
     """A block whose codes are guesses."""
 
     def __init__(self, plan: TablePlan, guesses: npt.NDArray[np.int32], streams: Mapping[str, bytes]) -> None:
-        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams, {}, {})
+        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams, {})
         self._guesses = {index: guesses[:, place] for place, index in enumerate(plan.domain_columns)}
 
     def make_codes(self, index: int) -> Codes:

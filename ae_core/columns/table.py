@@ -230,7 +230,7 @@ def given_symbols(plan: TablePlan, streams: Mapping[str, bytes], rows: int, want
 
 def numbered_codes(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> dict[int, Codes]:
     """Codes of the columns that are stored as values and known to the mixing coder by their numbers, by index."""
-    block = Block(plan, np.zeros((rows, len(plan.symbols)), np.uint16), streams, {}, {})
+    block = Block(plan, np.zeros((rows, len(plan.symbols)), np.uint16), streams, {})
     found = {}
     for index in plan.wide_columns:
         column = plan.columns[index]
@@ -273,7 +273,7 @@ def decode_columns(
     vectors : codes of the elements of vector columns that are wanted, by index.
     """
     wanted = _indices(plan, columns)
-    block = Block(plan, symbols, streams, wide or {}, vectors or {})
+    block = Block(plan, symbols, streams, wide or {}, vectors)
     fields = [plan.schema.field(index) for index in wanted]
     arrays = [restore(block.array(index), plan.schema.field(index).type) for index in wanted]
     return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))
@@ -303,10 +303,10 @@ class Block:
         symbols: Symbols,
         streams: Mapping[str, bytes],
         wide: Mapping[int, Codes],
-        vectors: Mapping[int, Codes],
+        vectors: Mapping[int, Codes] | None = None,
     ) -> None:
         self.plan, self.symbols, self.streams, self.rows = plan, symbols, streams, symbols.shape[0]
-        self.wide, self.vectors = wide, vectors
+        self.wide, self.vectors = wide, vectors or {}
         self._codes: dict[int, Codes] = {}
         self._arrays: dict[int, pa.Array] = {}
 
@@ -349,7 +349,7 @@ class Block:
         if column.domain is None or column.code is None or column.numbered:
             data = _stream(self.plan, self.streams, index, "plain", self.rows)
             return _unpack_plain(column, data, field, self.rows) if self.rows else _empty(field)
-        return self._cells(index, column, field, self.codes(index))
+        return self._decoded(index, column, field, self.codes(index))
 
     def _vectors(self, index: int, elements: ColumnPlan, field: pa.Field) -> pa.Array:
         """Vectors from the codes of their elements, or from the plain coder."""
@@ -363,9 +363,9 @@ class Block:
             return vectors_from(field.type, valid, _unpack_plain(elements, data, inner, count * size))
         if index not in self.vectors or len(self.vectors[index]) != count * size:
             raise Corrupt(f"column {elements.name!r}: its elements are missing: verify the archive")
-        return vectors_from(field.type, valid, self._cells(index, elements, inner, self.vectors[index]))
+        return vectors_from(field.type, valid, self._decoded(index, elements, inner, self.vectors[index]))
 
-    def _cells(self, index: int, column: ColumnPlan, field: pa.Field, codes: Codes) -> pa.Array:
+    def _decoded(self, index: int, column: ColumnPlan, field: pa.Field, codes: Codes) -> pa.Array:
         """Cells of codes, exceptions filled in."""
         assert column.domain is not None
         assert column.code is not None

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ae_core.model.fit import one_thread_each
 from ae_core.vectors.cells import Cells
 from ae_core.vectors.network import HIDDEN_BITS, INPUT_BITS, LATENT_BITS, LATENT_LEVELS, OUTPUT_BITS, FrozenVectors
 
 HIDDEN_UNIT = 32  # of a hidden number in integers
 CANDIDATES = (2, 4, 8, 16, 32, 64)
 ROUNDINGS = (0.25, 0.5, 1.0)  # of the latents, in deviations of an element
-BATCH_CELLS, STEPS, RATE = 2048, 1500, 3e-3
+BATCH_CELLS, STEPS, RATE = 2048, 1000, 3e-3
 WEIGHT_BITS = 8.0  # what a weight costs, about
 
 Floats = npt.NDArray[np.float32]
@@ -50,7 +51,8 @@ def train_vectors(
     start = _start(x.reshape(-1, cells.size), scale, vectors_served * cells.count, cells.around)
     generator = torch.Generator().manual_seed(seed)
     net = _Network(start, cells, generator)
-    _train(net, torch.from_numpy(x), torch.from_numpy(scale.astype(np.float32)), cells, generator)
+    with one_thread_each():
+        _train(net, torch.from_numpy(x), torch.from_numpy(scale.astype(np.float32)), cells, generator)
     return _frozen(net, mean, scale, cells)
 
 
@@ -145,7 +147,7 @@ def _train(net: _Network, x: torch.Tensor, scale: torch.Tensor, cells: Cells, ge
     neighbours = torch.where(neighbours < 0, cells.count, neighbours)
     there = torch.from_numpy((cells.places >= 0).astype(np.float32))
     batch = max(1, min(len(x), BATCH_CELLS // cells.count))
-    steps = min(STEPS, max(200, 40 * len(x) // batch))
+    steps = min(STEPS, max(100, 40 * len(x) // batch))
     optimiser = torch.optim.Adam(net.parameters(), RATE)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.1)
     for _ in range(steps):

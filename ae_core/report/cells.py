@@ -27,7 +27,7 @@ _TEXT = 60
 
 
 def family_of(arrow_type: pa.DataType) -> Family:
-    """What the cells of a type are measured as: ``number``, ``time`` (an integer in its unit), ``category``, ``vector``."""
+    """What cells of a type are measured as: ``number``, ``time`` (an integer in its unit), ``category``, ``vector``."""
     if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
         return "number"
     if (

@@ -59,16 +59,16 @@ WORST = 3
 class LossAccumulator:
     """Loss of a table, block by block.
 
-        Parameters
-        ----------
+    Parameters
+    ----------
         schema
             The columns to measure, in order. For a preview: only those that it rebuilds.
         bounds
             Resolved bound per column. A column without one promises nothing (preview): it is measured, and no cell
             counts as outside.
 
-        Examples
-        --------
+    Examples
+    --------
         >>> import pyarrow as pa
     import pyarrow.compute as pc
         >>> table = pa.table({"a": [1, 2, None]})

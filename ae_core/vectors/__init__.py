@@ -1,4 +1,4 @@
-"""Columns of vectors, images and tensors: an autoencoder of their own, and the elements mixed against its prediction."""
+"""Columns of vectors and images: an autoencoder of their own, the elements mixed against its prediction."""
 
 from ae_core.vectors.cells import Cells, cells_of
 from ae_core.vectors.coding import VectorCoder, decode_latents, decode_vectors, encode_vectors, predicted_codes

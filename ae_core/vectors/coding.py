@@ -19,7 +19,7 @@ from ae_core.errors import Corrupt
 from ae_core.mixing import MixingPlan
 from ae_core.threads import ordered_map
 from ae_core.vectors.cells import Cells, cells_of
-from ae_core.vectors.network import LATENT_LEVELS, FrozenVectors, encode_cells, predict_cells
+from ae_core.vectors.network import LATENT_LEVELS, MOST_LEVELS, FrozenVectors, encode_cells, predict_cells
 
 Codes = npt.NDArray[np.int64]
 Latents = npt.NDArray[np.uint8]
@@ -61,11 +61,9 @@ class VectorCoder:
         Corrupt
             Where they do not.
         """
-        levels, sizes = (self.length,), (self.length,)
-        if self.network is not None:
-            levels, sizes = (*levels, self.levels), (*sizes, self.levels)
-        sound = self.elements.levels == (*levels, self.levels) and self.elements.sizes == (*sizes, self.size)
-        sound = sound and [model.column for model in self.elements.models] == [len(sizes)]
+        known = (self.length,) if self.network is None else (self.length, self.levels)
+        sound = self.elements.levels == (*known, self.levels) and self.elements.sizes == (*known, self.size)
+        sound = sound and [model.column for model in self.elements.models] == [len(known)]
         sound = (
             sound
             and self.length <= MOST_LENGTH
@@ -75,7 +73,7 @@ class VectorCoder:
         if sound and self.network is not None and self.latents is not None:
             self.network.check(self.cells)
             wanted = (LATENT_LEVELS,) * self.network.dims
-            sound = self.latents.levels == self.latents.sizes == wanted
+            sound = self.latents.levels == self.latents.sizes == wanted and self.levels <= MOST_LEVELS
             sound = sound and {model.column for model in self.latents.models} == set(range(self.network.dims))
         if not sound:
             raise Corrupt("model: the coder of a vector column does not fit it: verify the archive")

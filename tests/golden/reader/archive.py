@@ -73,7 +73,12 @@ def read_model(data):
     for name, tensor in Weights(parts["weights"]).tensors.items() if network else ():
         part, _, own = name.partition("/")
         tensors.setdefault(part, {})[own] = tensor
-    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=parts.get("mixing"))
+    vectors = {}
+    for name, data in parts.items():
+        if name.startswith("vector."):
+            vectors.setdefault(int(name.split(".")[1]), {})[name.split(".")[2]] = data
+    mixed = parts.get("mixing")
+    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=mixed, vectors=vectors)
 
 
 def read(root):

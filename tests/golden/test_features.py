@@ -50,7 +50,7 @@ DECODED = {
             *(f"mixing reference {form}" for form in ("()", "(-d)", "(c)", "(c, c)", "(c, c, c)", "(c, c, c, c)")),
             *(f"mixing value of {groups} groups" for groups in range(1, 5)), "mixing special", "mixing residual",
             "mixing wide residual", "mixing tap of another column"},
-    "B12": {"vectors with latents", "vectors of 1 cells", "vectors of 4 cells",
+    "B12": {"vectors with latents", "vectors of 1 cells", "vectors of 2 cells", "vectors of 4 cells",
             "vectors with nulls", "vectors under a plain coder"},
 }  # fmt: skip
 

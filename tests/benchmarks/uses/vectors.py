@@ -23,7 +23,7 @@ from ae_core.fitting import train_codec
 from ae_core.lake import block_rows
 from ae_core.pipeline import Codec, decode_block, encode_block
 from ae_core.policy import Bound, ResolvedPolicy
-from tests.benchmarks.uses.data import markdown
+from tests.benchmarks.uses.data import Figures
 
 Numbers = npt.NDArray[Any]
 PATCH = 32
@@ -168,31 +168,29 @@ def _vectors() -> Iterator[Result]:
         step = (high - low) / 255
         eight = np.rint((cells - low) / step).astype(np.uint8)
         half = cells.astype(np.float16)
-        told = {
+        told: dict[str, tuple[Numbers, float]] = {
             "int8, zstd": (eight, float(np.abs(eight * step + low - cells).max())),
             "float16, zstd": (half, float(np.abs(half.astype(np.float64) - cells).max())),
         }
         for peer, (coded, error) in told.items():
             bound = Fraction(error).limit_denominator(10**9)
             levels = np.rint(cells.astype(np.float64) / (2 * error)).astype(int)
-            rival = min(len(zstd.compress(np.ascontiguousarray(part).tobytes())) for part in (coded, coded.T))
+            rival: int | None = min(len(zstd.compress(np.ascontiguousarray(part).tobytes())) for part in (coded, coded.T))
             (size, coder), (always, _) = ours(array, bound, "auto"), ours(array, bound, "always")
-            peers: dict[str, int | None] = {peer: rival} | _plain(levels)
+            peers = {peer: rival} | _plain(levels)
             yield Result(name, len(cells), f"{error:.2g}", cells.nbytes, size, always, coder, peers)
 
 
-def run(folder: Path) -> tuple[str, list[Any]]:
-    """The table as Markdown, and its numbers."""
-    rows, found = [], []
+def run(folder: Path) -> Figures:
+    """A row for each set and bound; nothing of the demo is needed."""
+    rows: list[tuple[object, ...]] = []
     for result in [*_images(), *_vectors()]:
-        found.append(vars(result))
         peers = {name: size for name, size in result.peers.items() if size is not None}
         best = min(peers, key=lambda name: peers[name])
         told = ", ".join(f"{name} {'-' if size is None else f'{size:,}'}" for name, size in result.peers.items())
-        rows.append(
-            [result.name, result.bound, f"{result.raw:,}", f"{result.ours:,}", f"{result.always:,}",
-             f"{result.ours / peers[best]:.2f}", told, result.coder.partition(";")[2].strip() or "no autoencoder"]
-        )  # fmt: skip
+        chosen = result.coder.partition(";")[2].strip() or "no autoencoder"
+        sizes = (f"{size:,}" for size in (result.raw, result.ours, result.always))
+        rows.append((result.name, result.bound, *sizes, f"{result.ours / peers[best]:.2f}", told, chosen))
         print(rows[-1], file=sys.stderr, flush=True)
     head = ["vectors", "largest error", "raw", "ours", "with an autoencoder", "of the best peer", "peers", "chosen"]
-    return markdown(head, rows), found
+    return Figures(head, rows)

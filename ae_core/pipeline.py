@@ -38,7 +38,6 @@ from ae_core.columns import (
     numbered_codes,
     preview_columns,
     side_streams,
-    valid_vectors,
 )
 from ae_core.columns.packing import inflate_zstd
 from ae_core.errors import Corrupt, NoLatents
@@ -49,8 +48,8 @@ from ae_core.kernels.frozen import FrozenEncoder, FrozenGroup, FrozenPreview
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.kernels.vectors import MAX_BLOCKS
-from ae_core.vector_types import vector_shape
-from ae_core.vectors import FrozenVectors, VectorCoder, decode_latents, decode_vectors, encode_vectors
+from ae_core.vector_columns import read_coders, vector_codes, vector_streams, vector_tensors
+from ae_core.vectors import VectorCoder
 
 LATENTS, MIXING = "z", "mixing"
 """Names of the latents' stream and of the mixing coder's; context group g is f"g{g}"; all others belong to columns."""
@@ -125,7 +124,7 @@ class Codec:
                 _check_fit(plan, network)
             mixed = mixing.MixingPlan.from_bytes(tensors["mixing"]) if "mixing" in tensors else None
             _check_mixing(plan, network, mixed)
-            vectors = _vectors_from(plan, tensors)
+            vectors = read_coders(plan, tensors)
         except Corrupt:
             raise
         except _MALFORMED as error:
@@ -156,7 +155,7 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
 def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock]:
     """`encode_block` of several blocks, the network's symbols in lockstep: equal payloads in less time."""
     encoded = [encode_columns(codec.plan, table) for table in tables]
-    vectors = [_vector_streams(codec, block) for block in encoded]
+    vectors = [vector_streams(codec.vectors, block) for block in encoded]
     spent = [stream_bytes(codec.plan, block.streams | own) for block, own in zip(encoded, vectors, strict=True)]
     network = codec.network
     if network is None:
@@ -265,66 +264,9 @@ def decode_blocks(
     wide = [_unmix(codec, some, known, mixed) for known, some in zip(symbols, streams, strict=True)]
     wanted = codec.vectors if columns is None else {codec.plan.index_of[name] for name in columns} & set(codec.vectors)
     return [
-        decode_columns(codec.plan, known, some, columns, numbers, _vector_codes(codec, some, len(known), wanted))
+        decode_columns(codec.plan, known, some, columns, numbers, vector_codes(codec.vectors, some, len(known), wanted))
         for known, some, numbers in zip(symbols, streams, wide, strict=True)
     ]
-
-
-def vector_tensors(coder: VectorCoder) -> dict[str, bytes]:
-    """A vector column's coder as byte tensors by name; their bytes are what it costs."""
-    tensors = {"elements": coder.elements.to_bytes()}
-    if coder.network is not None and coder.latents is not None:
-        tensors["latents"] = coder.latents.to_bytes()
-        tensors["weights"] = pack_tensors(coder.network.tensors)
-    return tensors
-
-
-def _vectors_from(plan: TablePlan, tensors: Mapping[str, bytes]) -> dict[int, VectorCoder]:
-    """The coders of vector columns; raises Corrupt where one is missing or does not fit."""
-    found = {}
-    for index, column in enumerate(plan.columns):
-        if column.elements is None or column.elements.coder == "plain":
-            continue
-        domain = column.elements.domain
-        assert domain is not None
-        part = {name: tensors.get(f"vector.{index}.{name}") for name in ("elements", "latents", "weights")}
-        if part["elements"] is None:
-            raise Corrupt(f"model: the coder of {column.name!r} is missing: verify the archive")
-        network = None
-        if part["weights"] is not None:
-            network = FrozenVectors(unpack_tensors(part["weights"]))
-        found[index] = VectorCoder(
-            vector_shape(column.type),
-            domain.levels,
-            domain.size,
-            mixing.MixingPlan.from_bytes(part["elements"]),
-            network,
-            None if part["latents"] is None else mixing.MixingPlan.from_bytes(part["latents"]),
-        )
-        found[index].check()
-    return found
-
-
-def _vector_streams(codec: Codec, encoded: EncodedColumns) -> dict[str, bytes]:
-    """Latents and elements of the vector columns of a block."""
-    streams: dict[str, bytes] = {}
-    for index, codes in encoded.vectors.items():
-        coder = codec.vectors[index]
-        for name, data in encode_vectors(coder, codes.reshape(-1, coder.length).astype(np.int64)).items():
-            streams[f"{index}:{name}"] = data
-    return streams
-
-
-def _vector_codes(codec: Codec, streams: dict[str, bytes], rows: int, wanted: Collection[int]) -> dict[int, Codes]:
-    """Codes of the elements of the wanted vector columns, one after the other."""
-    found: dict[int, Codes] = {}
-    for index in wanted if rows else ():
-        coder, count = codec.vectors[index], valid_vectors(streams, index, rows)[1]
-        z = None
-        if coder.network is not None:
-            z = decode_latents(coder, _stream(streams, f"{index}:z"), count)
-        found[index] = decode_vectors(coder, _stream(streams, f"{index}:elements"), z, count).ravel()
-    return found
 
 
 def symbol_columns(plan: TablePlan) -> list[tuple[int, Domain]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ae_core import mixing
 from ae_core.columns import TablePlan, encode_columns
 from ae_core.model.vectors import train_vectors
-from ae_core.pipeline import vector_tensors
+from ae_core.vector_columns import vector_tensors
 from ae_core.vector_types import vector_shape
 from ae_core.vectors import FrozenVectors, VectorCoder, cells_of, encode_cells, encode_vectors, predicted_codes
 from ae_core.vectors.coding import MOST_LENGTH

@@ -117,7 +117,7 @@ def _images() -> Iterator[Result]:
 
     digits = (datasets.load_digits().images[:1794] * 15).astype(np.uint8)
     mosaic = digits.reshape(39, 46, 8, 8).swapaxes(1, 2).reshape(39 * 8, 46 * 8)
-    yield from _image("digits, 8 x 8", digits, mosaic, (0, 7, 22))
+    yield from _image("digits, 8 x 8", digits, mosaic, (0, 22))
     photos = [image[:416, :640] for image in datasets.load_sample_images().images]
     cut = [p.reshape(13, PATCH, 20, PATCH, 3).swapaxes(1, 2).reshape(-1, PATCH, PATCH, 3) for p in photos]
     yield from _image("photos, patches of 32 x 32 x 3", np.concatenate(cut), np.concatenate(photos), (0, 4, 16))

@@ -73,6 +73,8 @@ def _best(plan: TablePlan, sample: Sequence[pa.Table], rows_served: int, always:
     domain, shape = column.elements.domain, vector_shape(column.type)
     length = int(np.prod(shape))
     encoded = [encode_columns(plan, table) for table in sample if table.num_rows]
+    if not encoded:
+        return _Candidate(None, 0, 0)
     codes = np.concatenate([block.vectors[0].reshape(-1, length) for block in encoded]).astype(np.int64)
     rows = sum(table.num_rows for table in sample)
     vectors_served = max(len(codes), len(codes) * rows_served // max(1, rows))

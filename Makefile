@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 LINTED := ae_core flows infra tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access fuzz clean
+.PHONY: help demo readme emulators test test-ci test-full lint format bench bench-scale bench-previews bench-uses bench-speed bench-access fuzz clean
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ $(INSTALLED): infra/constraints.txt infra/install.py pyproject.toml
 
 demo: $(INSTALLED) ## a year of real flights into an archive and back, with the report of what was lost
 	@$(BIN)/python -m infra.demo.run
+
+readme: $(INSTALLED) ## the demo again with one more peer, and README.md, docs/demo.json, docs/report.png from it
+	@$(BIN)/python -m infra.demo.readme
 
 test: $(INSTALLED) ## every test that needs Python alone (15 minutes at most on 2 cores)
 	@echo "left out here: tests marked full (minutes long, or a second environment) and browser (chromium): make test-full"
@@ -76,5 +79,5 @@ fuzz: $(INSTALLED) ## random tables for MINUTES=30; a failing one is shrunk, sav
 	@$(BIN)/python -m tests.properties.fuzz --minutes $(MINUTES) $(if $(REPLAY),--replay $(REPLAY))
 
 clean: ## what was built, downloaded and cached, but .venv
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
+	rm -rf demo build dist *.egg-info .artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
 	find ae_core flows infra tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ae_core.archive.format import Manifest
+from ae_core.codec import Codec
 from ae_core.errors import Corrupt
-from ae_core.pipeline import Codec
 from ae_core.records import TableInfo, layer_sizes, source_bytes
 from ae_core.report import stored
 from ae_core.report.certificate import Certificate, StoredBytes

@@ -17,6 +17,7 @@ from ae_core.archive.format import Manifest
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
+from ae_core.codec import Codec
 from ae_core.errors import Corrupt, LatentlakeError, LayerMissing, NoLatents, UsageError
 from ae_core.notebook import archive_html, partition_html
 from ae_core.policy import Bound
@@ -57,7 +58,7 @@ def open_archive(
     return Archive(open_snapshot(url, number=snapshot, expect_head=expect_head, store=store))
 
 
-def preview_names(codec: pipeline.Codec) -> tuple[str, ...]:
+def preview_names(codec: Codec) -> tuple[str, ...]:
     """The columns that the latents alone rebuild; none where the model has no latents."""
     if codec.network is None:
         return ()
@@ -70,7 +71,7 @@ class Archive:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._lock = threading.Lock()
-        self._codecs: dict[str, pipeline.Codec] = {}
+        self._codecs: dict[str, Codec] = {}
 
     @property
     def url(self) -> str:
@@ -207,17 +208,17 @@ class Archive:
         """The manifest of a partition by its id."""
         return self._snapshot.manifest(partition)
 
-    def codec(self, manifest: Manifest) -> pipeline.Codec:
+    def codec(self, manifest: Manifest) -> Codec:
         """The codec that a partition was encoded with; loaded once for all partitions that share it."""
         if manifest.model is None:
             raise Corrupt(f"partition {manifest.partition}: its manifest names no model")
         return self.model(manifest.model)
 
-    def model(self, sha256: str) -> pipeline.Codec:
+    def model(self, sha256: str) -> Codec:
         """The codec of a model; loaded once."""
         with self._lock:
             if sha256 not in self._codecs:
-                self._codecs[sha256] = pipeline.Codec.from_bytes(self._snapshot.shared(sha256))
+                self._codecs[sha256] = Codec.from_bytes(self._snapshot.shared(sha256))
             return self._codecs[sha256]
 
     @cached_property

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core import mixing, pipeline
+from ae_core.codec import Codec, network_arrays, symbol_columns
 from ae_core.coder import blocks
 from ae_core.coder.weights import pack_tensors
 from ae_core.columns import ColumnPlan, EncodedColumns, TablePlan, build_plan, encode_columns
@@ -24,7 +25,7 @@ from ae_core.kernels.network import ContextGroup, Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.model.fit import DIMENSIONS, DimensionPoint, FitReport, SymbolTable, fit_network, try_dimension
 from ae_core.model.train import Progress
-from ae_core.pipeline import Codec, group_symbols, network_arrays, position_bits, stream_bytes, symbol_columns
+from ae_core.pipeline import group_symbols, position_bits, stream_bytes
 from ae_core.policy import ResolvedPolicy
 from ae_core.uses.previews import PreviewError, preview_error
 from ae_core.vector_fitting import fit_vectors
@@ -229,16 +230,86 @@ def try_dimensions(
     encoded = [encode_columns(plan, table) for table in sample]
     plain = sum(_column_bytes(plan, sample, None).values())
     table = _symbol_table(plan, encoded, max(rows, rows_served), 8 * plain / max(rows, 1))
-    told = [place for place, known in enumerate(table.known) if not known]
-    heads = [table.heads[place] for place in told]
     for dims in DIMENSIONS:
         network, point = try_dimension(table, dims, seed=seed)
-        shown = preview_codes(network.preview, encode_latents(network.encoder, table.symbols))
         spent = _column_bytes(plan, sample, network)
         latents = spent.pop("")
-        error = preview_error(heads, table.codes[:, told], shown[:, told], latents)
+        error = _preview_error(table, network, latents)
         model = len(pack_tensors(network_arrays(network)))
         yield DimensionTrial(point, network.latent_dims, error, latents, sum(spent.values()), model)
+
+
+@dataclass(frozen=True)
+class TableTrial:
+    """What an archive of some rows would take, from a short training on a sample; bytes are of all rows served.
+
+    `coder` is the one that most of it is coded with; `error` is that of the latents' preview, None without a network.
+    """
+
+    coder: Literal["network", "mixing", "plain"]
+    columns: Mapping[str, int]
+    latent_bytes: int
+    model_bytes: int
+    plain_bytes: int
+    error: PreviewError | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Layers, and the model twice, as an archive stores it."""
+        return sum(self.columns.values()) + self.latent_bytes + 2 * self.model_bytes
+
+
+def try_table(
+    schema: pa.Schema, sample: Sequence[pa.Table], policy: ResolvedPolicy, *, rows_served: int, dims: int, seed: int = 0
+) -> TableTrial:
+    """About what `train_codec` would come to, within seconds: one short training with `dims` latents.
+
+    With `dims` 0 nothing is trained or searched: plain coders alone.
+
+    The full training takes longer and does better, so that this is rather too much than too little.
+    """
+    plan = build_plan(schema, sample, policy)
+    rows = sum(table.num_rows for table in sample)
+    served = max(rows, rows_served)
+    scale = served / max(1, rows)
+    modelled = {c.name for c in plan.columns if c.coder in ("network", "mixing")}
+    plain = _column_bytes(_moved(plan, modelled, "measured"), sample, None)
+    plain.pop("", None)
+    total = round(sum(plain.values()) * scale)
+
+    def scaled(sizes: Mapping[str, int]) -> dict[str, int]:
+        return {name: round(size * scale) for name, size in sizes.items()}
+
+    best = TableTrial("plain", scaled(plain), 0, 0, total)
+    if not dims:
+        return best
+    if total <= MIXING_BYTES and (mixed := _mixed(plan, sample, plain, modelled)) is not None:
+        found = TableTrial("mixing", scaled({**plain, **mixed.spent}), 0, len(mixed.plan.to_bytes()), total)
+        best = min(best, found, key=lambda one: one.bytes)
+    if _hopeless(plan, served, "auto") is not None or rows < LEAST_ROWS // 2:
+        return best
+    plan = _settled(plan, None)
+    table = _symbol_table(plan, [encode_columns(plan, one) for one in sample], served, 8 * sum(plain.values()) / rows)
+    network, _ = try_dimension(table, dims, seed=seed)
+    coded = _column_bytes(plan, sample, network)
+    latents = coded.pop("")
+    kept = {name: min(size, plain[name]) for name, size in coded.items()}
+    found = TableTrial(
+        "network",
+        scaled(kept),
+        round(latents * scale),
+        len(pack_tensors(network_arrays(network))),
+        total,
+        _preview_error(table, network, latents),
+    )
+    return found if found.bytes < best.bytes else best
+
+
+def _preview_error(table: SymbolTable, network: Network, size: int) -> PreviewError:
+    """Error of the preview of every column that is not known without it."""
+    told = [place for place, known in enumerate(table.known) if not known]
+    shown = preview_codes(network.preview, encode_latents(network.encoder, table.symbols))
+    return preview_error([table.heads[place] for place in told], table.codes[:, told], shown[:, told], size)
 
 
 @dataclass(frozen=True)

@@ -150,10 +150,12 @@ LimitField = Annotated[Limit, BeforeValidator(_limit), PlainSerializer(_write_li
 class ColumnRule(BaseModel):
     """A column's entry: a bound alone, or the long form with `sensitive`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     bound: LimitField
+    """what a cell may lose: exact, abs, range or pointwise"""
     sensitive: bool = False
+    """statistics and row numbers only, never a value: in pages, logs, artifacts and errors"""
 
 
 @dataclass(frozen=True)
@@ -196,11 +198,14 @@ class Check(BaseModel):
     `tolerance` is exact, {abs: e}, or {rel: r} relative to the original answer; it holds for every number in it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     sql: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+    """a SELECT over the partition, which is called t; DuckDB runs it on originals and rebuilt data"""
     tolerance: Annotated[Tolerance, BeforeValidator(_tolerance), PlainSerializer(_write_tolerance)]
+    """how much any number of the answer may change: exact, {abs: e}, or {rel: r} of the original answer"""
     name: str = Field(default="", max_length=200)
+    """what reports call it; the query itself if it is empty"""
 
     @property
     def title(self) -> str:
@@ -211,15 +216,22 @@ class Check(BaseModel):
 class Policy(BaseModel):
     """A policy as its owner wrote it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     version: Literal[1]
+    """1"""
     partition_keys: tuple[str, ...] = ()
+    """the lake's partition keys, as a check: other keys are refused; empty accepts what the lake has"""
     latents: Literal["auto", "always"] = "auto"
+    """auto leaves the autoencoder out where an archive without it is smaller, always keeps it"""
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
+    """a bound for each family of types, for columns that are not named; exact where it says nothing"""
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
+    """a bound for each named column; a name that no partition has is refused"""
     checks: Annotated[tuple[Check, ...], Field(max_length=100)] = ()
+    """queries that have to answer nearly the same on rebuilt data before a partition is committed; at most 100"""
     retire: Retire = Retire()
+    """what may happen to partitions and originals later"""
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

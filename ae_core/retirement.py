@@ -42,12 +42,16 @@ Duration = Annotated[float, BeforeValidator(_seconds), PlainSerializer(_write_se
 class Expire(BaseModel):
     """When originals may be deleted; times in seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, use_attribute_docstrings=True)
 
     enabled: bool = False
+    """whether originals may be deleted at all"""
     grace: Duration = 30 * DAY
+    """from the commit of a partition to the intent; a day at least"""
     wait: Duration = 24 * HOUR
+    """from the intent to the deletion, and again in quarantine on a local disk; an hour at least"""
     replica: str | None = None
+    """URL of a digest-equal copy that has to verify first, or the word none; has to be there where it is enabled"""
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -67,7 +71,9 @@ class Expire(BaseModel):
 class Retire(BaseModel):
     """The policy's `retire` block."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     pinned: bool = False
+    """neither fades nor loses its originals"""
     expire: Expire = Field(default_factory=Expire)
+    """when originals may be deleted"""

@@ -85,7 +85,7 @@ class Scan(ds.FileSystemDataset):
                 if name not in self.schema.names:
                     raise UsageError(f"no column {name!r}; columns are {', '.join(self.schema.names)}")
         needed = self._needed(asked, wanted)
-        empty = _projected(pa.schema([self.schema.field(n) for n in needed]).empty_table(), asked, wanted)
+        empty = _projected(pa.Table.from_batches([], pa.schema([self.schema.field(n) for n in needed])), asked, wanted)
         schema = empty.schema.with_metadata(self.schema.metadata)
         return pa.RecordBatchReader.from_batches(schema, self._batches(asked, wanted, needed, schema))
 
@@ -127,7 +127,7 @@ class Scan(ds.FileSystemDataset):
         """The columns that an expression may speak of: those whose name it prints, all where that is not enough."""
         text = str(expression)
         names = [n for n in self.schema.names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)]
-        table = pa.schema([self.schema.field(name) for name in names]).empty_table()
+        table = pa.Table.from_batches([], pa.schema([self.schema.field(name) for name in names]))
         try:
             ds.dataset(table).scanner(columns={"_": expression}).projected_schema  # noqa: B018 - binds the names
         except (pa.ArrowInvalid, pa.ArrowKeyError):

@@ -25,8 +25,8 @@ _QUIET = {
 }
 _EPHEMERAL = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-    # a cold start takes 13 to 21 seconds on two cores, and more on a busy machine
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    # a cold start takes 13 to 21 seconds on two cores; on a machine with twenty busy processes 90 were not enough
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
 }
 
 

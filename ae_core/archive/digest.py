@@ -43,6 +43,8 @@ _Mask = npt.NDArray[np.bool_]
 _VARIABLE = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}
 _VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
+_ARROW_PARAMETERS = ("dim_names", "permutation", "shape", "type_name", "uniform_shape", "vendor_name")
+
 
 class PartitionDigest:
     """Digest of a partition that is given block by block.
@@ -107,8 +109,7 @@ def field_key(field: pa.Field) -> list[Any]:
 def type_key(kind: pa.DataType) -> Any:
     """A type as JSON: Arrow's own name, or a list of a word and the parameters for types with children."""
     if isinstance(kind, pa.BaseExtensionType):
-        parameters = kind.__arrow_ext_serialize__() if isinstance(kind, pa.ExtensionType) else str(kind).encode()
-        return ["extension", kind.extension_name, parameters.hex(), type_key(kind.storage_type)]
+        return ["extension", kind.extension_name, _parameters(kind), type_key(kind.storage_type)]
     if pa.types.is_dictionary(kind):
         return ["dictionary", type_key(kind.index_type), type_key(kind.value_type), kind.ordered]
     if pa.types.is_run_end_encoded(kind):
@@ -121,6 +122,13 @@ def type_key(kind: pa.DataType) -> Any:
         codes = [list(kind.type_codes)] if pa.types.is_union(kind) else []
         return [_word(kind), *codes, *(field_key(kind.field(i)) for i in range(kind.num_fields))]
     return str(kind)
+
+
+def _parameters(kind: pa.BaseExtensionType) -> Any:
+    """What an extension type says beside its name: its own bytes, or of one of Arrow's its parameters by name."""
+    if isinstance(kind, pa.ExtensionType):
+        return kind.__arrow_ext_serialize__().hex()
+    return {name: value for name in _ARROW_PARAMETERS if (value := getattr(kind, name, None)) is not None}
 
 
 def _word(kind: pa.DataType) -> str:

@@ -96,5 +96,6 @@ def read_level(fields: Fields) -> Level:
 
 
 def _advice(reader: str) -> str:
-    release = f"latentlake {reader} or newer" if _RELEASE.fullmatch(reader) else "a newer latentlake"
+    known = _RELEASE.fullmatch(reader) and reader != READERS[FORMAT]  # a file that names us is wrong about itself
+    release = f"latentlake {reader} or newer" if known else "a newer latentlake"
     return f"install {release}"

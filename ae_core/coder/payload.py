@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ae_core.errors import Corrupt
-
-MAX_VARINT_BYTES = 9
+from ae_core.varints import read_varint, write_varint
 
 
 def pack_streams(streams: Mapping[str, bytes]) -> bytes:
     """The payload that holds these streams, in the mapping's order."""
-    head = bytearray(_varint(len(streams)))
+    head = bytearray(write_varint(len(streams)))
     for name, stream in streams.items():
         raw = name.encode()
-        head += _varint(len(raw)) + raw + _varint(len(stream))
+        head += write_varint(len(raw)) + raw + write_varint(len(stream))
     return bytes(head) + b"".join(streams.values())
 
 
@@ -31,17 +30,17 @@ def unpack_streams(payload: bytes) -> dict[str, bytes]:
     Corrupt
         When the table does not fit the payload.
     """
-    count, at = _read_varint(payload, 0)
+    count, at = read_varint(payload, 0)
     sizes: dict[str, int] = {}
     for _ in range(count):
-        length, at = _read_varint(payload, at)
+        length, at = read_varint(payload, at)
         if at + length > len(payload):
             raise Corrupt("payload: a stream's name is cut off: verify the archive")
         try:
             name = payload[at : at + length].decode()
         except UnicodeDecodeError:
             raise Corrupt("payload: a stream's name is not UTF-8: verify the archive") from None
-        sizes[name], at = _read_varint(payload, at + length)
+        sizes[name], at = read_varint(payload, at + length)
     if len(sizes) != count or at + sum(sizes.values()) != len(payload):
         raise Corrupt("payload: the offset table does not fit its length: verify the archive")
     streams = {}
@@ -51,30 +50,9 @@ def unpack_streams(payload: bytes) -> dict[str, bytes]:
     return streams
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for i in range(MAX_VARINT_BYTES):
-        if at + i >= len(data):
-            break
-        byte = data[at + i]
-        value |= (byte & 127) << (7 * i)
-        if byte < 128:
-            return value, at + i + 1
-    raise Corrupt("payload: the offset table is cut off: verify the archive")
-
-
 def pack_parts(parts: Sequence[bytes]) -> bytes:
     """Byte strings as one: the length of each as a varint, then all in turn."""
-    return b"".join(_varint(len(part)) for part in parts) + b"".join(parts)
+    return b"".join(write_varint(len(part)) for part in parts) + b"".join(parts)
 
 
 def unpack_parts(data: bytes, count: int) -> list[bytes]:
@@ -87,7 +65,7 @@ def unpack_parts(data: bytes, count: int) -> list[bytes]:
     """
     lengths, at = [], 0
     for _ in range(count):
-        length, at = _read_varint(data, at)
+        length, at = read_varint(data, at)
         lengths.append(length)
     if at + sum(lengths) != len(data):
         raise Corrupt("payload: the parts of a stream do not fit its length: verify the archive")

@@ -3,6 +3,7 @@
 from ae_core.columns.check import cells_within, check_block
 from ae_core.columns.domain import Codes, Domain, codes_to_digits, digits_to_codes
 from ae_core.columns.plan import ColumnPlan, SymbolColumn, TablePlan
+from ae_core.columns.plan_bytes import read_plan, write_plan
 from ae_core.columns.preview import preview_columns, side_streams
 from ae_core.columns.profile import build_plan
 from ae_core.columns.table import (
@@ -33,6 +34,8 @@ __all__ = [
     "given_symbols",
     "numbered_codes",
     "preview_columns",
+    "read_plan",
     "side_streams",
     "valid_vectors",
+    "write_plan",
 ]

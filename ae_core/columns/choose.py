@@ -55,7 +55,7 @@ def plan_column(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
     quantiser, exact = fit_quantiser(array.type, bound, cells[usable])
     base = ColumnPlan(field.name, field.type, bound, "plain", "too many distinct values for its rows",
                       quantiser=None if exact else quantiser)  # fmt: skip
-    return _with_domain(base, quantiser, array, cells, valid)
+    return _with_domain(base, quantiser, array, cells, valid, usable)
 
 
 def _plan_vector(field: pa.Field, element: pa.Field, elements: pa.Array, bound: Bound) -> ColumnPlan:
@@ -209,12 +209,10 @@ def blind_quantiser(kind: pa.DataType, bound: Bound) -> Quantiser | None:
 
 
 def _with_domain(
-    base: ColumnPlan, quantiser: Quantiser, array: pa.Array, cells: npt.NDArray[Any], valid: Mask | None
+    base: ColumnPlan, quantiser: Quantiser, array: pa.Array, cells: npt.NDArray[Any], valid: Mask | None, usable: Mask
 ) -> ColumnPlan:
     levels, ok = quantiser.quantise(cells)
-    if valid is not None:
-        ok = ok & valid
-    seen = np.unique(levels[ok])
+    seen = np.unique(levels[ok & usable])  # of a decimal beyond 64 bits the cell is not its number
     span = int(seen[-1]) - int(seen[0]) + 1 if len(seen) else 0
     dense = span <= max(64, 2 * len(seen)) and span <= max(MAX_LEVELS if span <= len(array) else 256, 1)
     specials = _specials(array, cells, valid)

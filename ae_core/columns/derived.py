@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ae_core.columns.domain import Codes
-from ae_core.columns.packing import join_parts, pack_ints, read_varint, split_parts, unpack_ints, write_varint
+from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_ints
 from ae_core.columns.storage import Ints
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
 _MISSES, _WHOLE = range(2)
 _DENSE = 1 << 21
@@ -113,7 +114,7 @@ def unpack_misses(data: bytes, predicted: Codes, size: int) -> Codes:
 def lookup_to_json(lookup: Lookup, blobs: list[bytes]) -> dict[str, Any]:
     """JSON values of a lookup; its table is appended to `blobs`."""
     blobs.append(
-        join_parts([pack_ints(np.diff(lookup.places, prepend=np.int64(0))), _pack_codes(lookup.codes)])
+        join_parts([pack_ints(np.diff(lookup.places, prepend=np.int64(0))), pack_ints(lookup.codes)])
         if len(lookup.places)
         else b""
     )
@@ -125,22 +126,15 @@ def lookup_to_json(lookup: Lookup, blobs: list[bytes]) -> dict[str, Any]:
     }
 
 
-def _pack_codes(codes: Ints) -> bytes:
-    direct = bytes([0]) + pack_ints(codes)
-    deltas = bytes([1]) + pack_ints(np.diff(codes, prepend=np.int64(0)))
-    return min(direct, deltas, key=len)
-
-
 def lookup_from_json(record: dict[str, Any], blobs: list[bytes]) -> Lookup:
     """The lookup of a record."""
     places, codes = split_parts(blobs[record["table"]], 2)
     count = record["count"]
-    values = unpack_ints(codes[1:], count)
     return Lookup(
         tuple(record["keys"]),
         tuple(record["sizes"]),
         np.cumsum(unpack_ints(places, count)),
-        np.cumsum(values) if codes[:1] == b"\x01" else values,
+        unpack_ints(codes, count),
     )
 
 

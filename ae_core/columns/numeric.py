@@ -225,9 +225,20 @@ _KINDS: dict[str, type[Any]] = {
 }
 
 
-def quantiser_to_json(quantiser: Quantiser) -> dict[str, Any]:
-    """JSON values of a quantiser; floats as hexadecimal text, fractions as text."""
+def quantiser_to_json(quantiser: Quantiser, bound: Fraction | None) -> dict[str, Any]:
+    """JSON values of a quantiser; floats as hexadecimal text, fractions as text, and nothing that is as usual.
+
+    Usual is a limit that is the column's bound, on a grid of integers that is half its step, a half that is that too.
+    """
     record = asdict(quantiser)  # type: ignore[call-overload]
+    if isinstance(quantiser, FloatGrid | FloatDecimal) and quantiser.limit == bound:
+        del record["limit"]
+    for grid in (record, record.get("grid", {})):
+        if "half" in grid:
+            if grid["limit"] == grid["half"]:
+                del grid["limit"]
+            if grid["half"] == grid["step"] // 2:
+                del grid["half"]
     for key, value in record.items():
         if isinstance(value, float):
             record[key] = value.hex()
@@ -236,16 +247,24 @@ def quantiser_to_json(quantiser: Quantiser) -> dict[str, Any]:
     return {"kind": type(quantiser).__name__, **record}
 
 
-def quantiser_from_json(record: dict[str, Any]) -> Quantiser:
+def quantiser_from_json(record: dict[str, Any], bound: Fraction | None) -> Quantiser:
     """The quantiser of a record; raises KeyError, TypeError or ValueError where it is malformed."""
     fields = dict(record)
     kind = _KINDS[fields.pop("kind")]
+    if kind is IntGrid:
+        return _grid_from_json(fields)
     if kind is FloatDecimal:
-        fields["grid"] = IntGrid(**fields["grid"])
+        fields["grid"] = _grid_from_json(fields["grid"])
     for key in ("offset", "step"):
         if kind is FloatGrid:
             fields[key] = float.fromhex(fields[key])
-    if fields.get("limit") is not None and kind in (FloatGrid, FloatDecimal):
-        fields["limit"] = read_fraction(fields["limit"])
+    if kind in (FloatGrid, FloatDecimal):
+        limit = fields.get("limit", bound)
+        fields["limit"] = read_fraction(limit) if isinstance(limit, str) else limit
     built: Quantiser = kind(**fields)
     return built
+
+
+def _grid_from_json(fields: dict[str, Any]) -> IntGrid:
+    half = fields.get("half", fields["step"] // 2)
+    return IntGrid(**{"half": half, "limit": half, **fields})

@@ -17,6 +17,7 @@ from pcodec import ChunkConfig, standalone
 
 from ae_core.columns.storage import Ints
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
 _RAW, _ZSTD, _XZ, _BROTLI = range(4)
 _CONSTANT, _RUNS, _PCO, _BYTES, _CELLS, _WORDS = range(6)
@@ -28,29 +29,6 @@ _STEP = 16  # bytes given to brotli at once: they can unfold to some 16 MiB at m
 _NEAR = 1.25  # a rival that a quick look puts this far behind is not tried in earnest
 _XZ_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 23}]
 _WIDTHS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
-
-
-def write_varint(value: int) -> bytes:
-    """LEB128 of a non-negative integer."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """(value, position after it); values have at most 70 bits."""
-    value = 0
-    for index in range(10):
-        if at + index >= len(data):
-            break
-        byte = data[at + index]
-        value |= (byte & 127) << (7 * index)
-        if byte < 128:
-            return value, at + index + 1
-    raise Corrupt("column stream: a number is cut off: verify the archive")
 
 
 def join_parts(parts: Iterable[bytes]) -> bytes:
@@ -258,7 +236,7 @@ def unpack_places(data: bytes, count: int, words: int) -> Ints:
 
 def _unpack_narrow(body: bytes, count: int, *, planes: bool) -> Ints:
     code, at = read_varint(body, 0)
-    if at >= len(body) or body[at] >= len(_WIDTHS):
+    if at >= len(body) or not planes <= body[at] < len(_WIDTHS):
         raise Corrupt("column stream: unknown width: verify the archive")
     kind = _WIDTHS[body[at]]
     raw = np.frombuffer(unpack_bytes(body[at + 1 :], count * kind.itemsize), np.uint8)

@@ -21,13 +21,11 @@ from ae_core.columns.packing import (
     join_parts,
     pack_bytes,
     pack_ints,
-    read_varint,
     split_parts,
     unpack_bytes,
     unpack_ints,
     unpack_pco,
     unpack_places,
-    write_varint,
 )
 from ae_core.columns.same import same_cells
 from ae_core.columns.storage import (
@@ -44,6 +42,7 @@ from ae_core.columns.storage import (
 )
 from ae_core.columns.words import from_binary, pack_words, to_binary, unpack_words
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
 _CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET, _WORDS = range(6)
 

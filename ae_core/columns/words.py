@@ -7,19 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from ae_core.columns.packing import (
-    join_parts,
-    pack_bytes,
-    pack_ints,
-    read_varint,
-    split_parts,
-    unpack_bytes,
-    unpack_ints,
-    write_varint,
-)
+from ae_core.columns.packing import join_parts, pack_bytes, pack_ints, split_parts, unpack_bytes, unpack_ints
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
-_JOINED, _FRONT = range(2)
 MAX_LETTERS = 1 << 31
 """Of all words together: words that share their beginnings unfold, the last to the length of all."""
 
@@ -27,17 +18,17 @@ MAX_LETTERS = 1 << 31
 def pack_words(words: pa.Array) -> bytes:
     """Words in their order, front-coded or one after the other, whichever is smaller."""
     listed = to_binary(words).to_pylist()
-    joined = _pack(_JOINED, [len(word) for word in listed], [0] * len(listed), listed)
+    joined = _pack([len(word) for word in listed], [0] * len(listed), listed)
     shared = [0, *(_common(a, b) for a, b in pairwise(listed))][: len(listed)]
     tails = [word[keep:] for word, keep in zip(listed, shared, strict=True)]
-    front = _pack(_FRONT, [len(tail) for tail in tails], shared, tails)
+    front = _pack([len(tail) for tail in tails], shared, tails)
     return min(joined, front, key=len)
 
 
-def _pack(tag: int, lengths: list[int], shared: list[int], parts: list[bytes]) -> bytes:
+def _pack(lengths: list[int], shared: list[int], parts: list[bytes]) -> bytes:
     letters = b"".join(parts)
     heads = [pack_ints(np.array(lengths, np.int64)), pack_ints(np.array(shared, np.int64))]
-    return bytes([tag]) + join_parts([*heads, write_varint(len(letters)) + pack_bytes(letters)])
+    return join_parts([*heads, write_varint(len(letters)) + pack_bytes(letters)])
 
 
 def _common(a: bytes, b: bytes) -> int:
@@ -51,9 +42,7 @@ def _common(a: bytes, b: bytes) -> int:
 
 def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
     """The `count` words behind `data`, of a text type."""
-    if not data or data[0] not in (_JOINED, _FRONT):
-        raise Corrupt("column plan: unknown dictionary coder: verify the archive")
-    packed_lengths, packed_shared, tail = split_parts(data[1:], 3)
+    packed_lengths, packed_shared, tail = split_parts(data, 3)
     lengths, shared = unpack_ints(packed_lengths, count), unpack_ints(packed_shared, count)
     size, at = read_varint(tail, 0)
     if count and (min(int(lengths.min()), int(shared.min())) < 0 or int(lengths.max()) > size):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ae_core.codec import Codec, network_arrays
 from ae_core.coder.weights import pack_tensors
-from ae_core.pipeline import Codec, network_arrays
 from ae_core.report.inputs import AutoencoderSummary
 
 HALF_LEVEL = 8

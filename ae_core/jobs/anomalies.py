@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ae_core.codec import Codec
 from ae_core.dataset import Archive, Partition, open_archive
 from ae_core.errors import UsageError
 from ae_core.jobs.progress import Progress, silent
@@ -26,7 +27,6 @@ from ae_core.jobs.use_rows import (
     partitions_with,
     together,
 )
-from ae_core.pipeline import Codec
 from ae_core.selection import RowRange, Where
 from ae_core.threads import ordered_map
 from ae_core.uses.surprise import Surprise, modelled, surprise
@@ -274,7 +274,7 @@ class _Best:
 
     def table(self, schema: pa.Schema) -> pa.Table:
         """The rows, most surprising first."""
-        return schema.empty_table() if self._table is None else self._table.select(range(len(schema)))
+        return pa.Table.from_batches([], schema) if self._table is None else self._table.select(range(len(schema)))
 
     def rows(self, schema: pa.Schema) -> tuple[SurprisingRow, ...]:
         """The first few with what made them so."""

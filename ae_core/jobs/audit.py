@@ -6,14 +6,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path
 
 from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.store import Store
 from ae_core.columns import check_block
 from ae_core.dataset import Partition, open_archive
-from ae_core.errors import LakeError, LatentlakeError, OutputExists
-from ae_core.jobs.page import write_page
+from ae_core.errors import LakeError, LatentlakeError
+from ae_core.jobs.page import PageFile, refuse_existing
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import AuditedColumn, AuditedPartition, AuditResult
 from ae_core.lake import LakePartition, file_sha256, list_partitions, read_blocks
@@ -21,7 +20,7 @@ from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate
 from ae_core.report.losses import LossAccumulator
 from ae_core.report.records import TableDetail
-from ae_core.report.summary import ColumnSummary, summarise
+from ae_core.report.summary import ColumnSummary, Summary
 from ae_core.selection import Where
 
 
@@ -39,6 +38,7 @@ def audit(
     *,
     lake: str | None = None,
     html: str | None = None,
+    redact: bool = False,
     expect_head: str | None = None,
     where: Where = None,
     sample: float = 1.0,
@@ -53,6 +53,9 @@ def audit(
     re-prove the recorded losses. With `lake` every cell is measured against its original. Of a `sample` below 1 only
     that share of the partitions is audited, at least one, picked anew each time: in time every one has its turn.
 
+    The page at `html` is of all chosen partitions and says which were audited; where there are several, their pages and
+    those of the columns lie in a folder beside it. With `redact` no page shows any value.
+
     Raises
     ------
     UsageError
@@ -60,33 +63,48 @@ def audit(
     Corrupt
         When the archive cannot be opened or its head is not `expect_head`.
     """
-    if html is not None and Path(html).exists():
-        raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
+    if html is not None:
+        refuse_existing(html)
     source = open_archive(archive, snapshot=snapshot, expect_head=expect_head, store=store)
     partitions = source.partitions(where)
+    picked: Sequence[int] = range(len(partitions))
     if sample < 1 and partitions:
-        picked = set(random.sample(range(len(partitions)), max(1, round(sample * len(partitions)))))
-        partitions = tuple(partition for place, partition in enumerate(partitions) if place in picked)
-    originals = {} if lake is None else find_originals(lake, partitions)
-    audited = []
-    for done, partition in enumerate(partitions):
-        progress("audit", done, len(partitions))
-        audited.append(_audit(partition, originals.get(partition.id), threads, drawn=html is not None))
-    progress("audit", len(partitions), len(partitions))
-    if html is not None:
-        details = {one.certificate.partition: one.detail for one in audited if one.detail is not None}
-        write_page(Path(html), source, [one.certificate for one in audited], details, whole=not where and sample == 1)
-    summary = summarise([one.certificate for one in audited], {}).columns if audited else ()
+        picked = sorted(random.sample(picked, max(1, round(sample * len(partitions)))))
+    chosen = [partitions[place] for place in picked]
+    originals = {} if lake is None else find_originals(lake, chosen)
+    page = None
+    if html is not None and partitions:
+        page = PageFile(html, source, partitions, whole=not where, redacted=redact)
+    summary = Summary()
+    results: list[AuditedPartition] = []
+    try:
+        for place, partition in enumerate(partitions):
+            if place in picked:
+                progress("audit", len(results), len(chosen))
+                one = _audit(partition, originals.get(partition.id), threads, drawn=page is not None)
+                results.append(one.result)
+                summary.add(one.certificate)
+                if page is not None:
+                    page.add(one.certificate, one.detail, problem=one.result.problem)
+            elif page is not None:
+                page.add(partition.certificate, None, audited=False)
+        if page is not None:
+            page.finish()
+    finally:
+        if page is not None:
+            page.discard()
+    progress("audit", len(results), len(chosen))
+    columns = summary.finish().columns if results else ()
     return AuditResult(
         archive=source.url,
         snapshot=source.snapshot,
         head_sha256=source.head_sha256,
-        ok=all(one.result.problem is None for one in audited),
+        ok=all(one.problem is None for one in results),
         measured="digest" if lake is None else "originals",
-        partitions=tuple(one.result for one in audited),
-        columns=tuple(_column(column) for column in summary),
+        partitions=tuple(results),
+        columns=tuple(_column(column) for column in columns),
         html=html,
-        not_in_lake=tuple(p.id for p in partitions if p.id not in originals) if lake is not None else (),
+        not_in_lake=tuple(p.id for p in chosen if p.id not in originals) if lake is not None else (),
     )
 
 

@@ -35,7 +35,7 @@ def check_checks(checks: Sequence[Check], table: pa.Schema, keys: Mapping[str, s
     if len(set(names)) != len(names):
         raise PolicyError("policy: checks: two have the same name, or are the same query")
     fields = [*table, *(pa.field(name, kind) for name, kind in key_types([keys]).items() if name not in table.names)]
-    empty = pa.schema(fields).empty_table()
+    empty = pa.Table.from_batches([], pa.schema(fields))
     for check in checks:
         try:
             query(check.sql, empty, f"check {check.title!r}")

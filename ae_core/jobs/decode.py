@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
+
 from ae_core.dataset import Archive, Layer, Partition, decoded, open_archive
 from ae_core.jobs.output import LOSS_FILE, ColumnLoss, PartitionWriter, new_folder, safe_name, slice_files, write_json
 from ae_core.jobs.progress import Progress, silent
@@ -109,7 +111,7 @@ def _write(
         losses = column_losses(source, partition, layer)
         writer = PartitionWriter(folder, files_of(partition, rows), losses)
         if not group:
-            writer.write(partition.schema_of(columns, layer).empty_table())
+            writer.write(pa.Table.from_batches([], partition.schema_of(columns, layer)))
         for _ in group:
             writer.write(next(tables))
             done += 1
@@ -144,12 +146,16 @@ def _salvage(
 
 
 def files_of(partition: Partition, rows: RowRange) -> tuple[WrittenFile, ...]:
-    """The files that the rows of a partition were in, each with how many of them."""
+    """The files of a partition, each with its rows; of a part of the rows, those of the files that have some of it."""
     manifest = partition.manifest
     names = [
         WrittenFile(file_path(manifest.keys, partition.id, source.name), source.rows) for source in manifest.sources
     ]
-    return slice_files(names, *rows.clip(partition.rows))
+    start, stop = rows.clip(partition.rows)
+    files = slice_files(names, start, stop)
+    if stop - start == partition.rows:
+        return files
+    return tuple(file for file in files if file.rows) or files[:1]
 
 
 def column_losses(source: Archive, partition: Partition, layer: Layer) -> dict[str, ColumnLoss]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_core.codec import Codec
 from ae_core.dataset import Archive, Partition, open_archive
 from ae_core.errors import UsageError
 from ae_core.jobs.decode import column_losses
@@ -19,7 +20,6 @@ from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import WrittenFile
 from ae_core.jobs.use_results import Denoised, DenoisedColumn
 from ae_core.jobs.use_rows import RowBlock, archived_rows, partitions_with
-from ae_core.pipeline import Codec
 from ae_core.records import file_path, with_metadata
 from ae_core.selection import Where
 from ae_core.threads import ordered_map

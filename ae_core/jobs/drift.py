@@ -17,6 +17,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from ae_core import pipeline
+from ae_core.codec import Codec
 from ae_core.jobs.results import Drift
 from ae_core.jobs.sampling import read_sample
 from ae_core.lake import LakePartition
@@ -39,7 +40,7 @@ def scored_sample(due: Sequence[LakePartition]) -> list[pa.Table]:
     return read_sample(due[:: max(1, step)], cells=SCORED_CELLS)
 
 
-def bits_a_row(codec: pipeline.Codec, sample: Sequence[pa.Table], *, threads: int = 0) -> float | None:
+def bits_a_row(codec: Codec, sample: Sequence[pa.Table], *, threads: int = 0) -> float | None:
     """Bits that a row of these blocks takes in all layers; None where there is none."""
     rows = sum(block.num_rows for block in sample)
     encoded = ordered_map(lambda block: pipeline.encode_block(codec, block), sample, threads=threads)

@@ -19,6 +19,7 @@ from ae_core.archive.names import partition_folder
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import put_layers, put_partition
 from ae_core.certificates import CHECKS, store_certificate
+from ae_core.codec import Codec
 from ae_core.columns import check_block
 from ae_core.dataset import LOCKSTEP_CELLS, Archive, Partition, preview_names
 from ae_core.errors import SourceChanging
@@ -105,7 +106,7 @@ class _Encoder:
     """Encodes the blocks in threads and measures them in order."""
 
     def __init__(
-        self, codec: pipeline.Codec, info: TableInfo, partition: LakePartition, threads: int, progress: Progress
+        self, codec: Codec, info: TableInfo, partition: LakePartition, threads: int, progress: Progress
     ) -> None:
         self._codec = codec
         self._info = info
@@ -202,7 +203,7 @@ def _sources(partition: LakePartition) -> tuple[RecordedFile, ...]:
 def _stage(
     prepared: Prepared,
     info: TableInfo,
-    codec: pipeline.Codec,
+    codec: Codec,
     partition: LakePartition,
     encoder: _Encoder,
     sources: tuple[RecordedFile, ...],
@@ -252,7 +253,7 @@ def _stage(
 
 def _certificate(
     prepared: Prepared,
-    codec: pipeline.Codec,
+    codec: Codec,
     partition: LakePartition,
     encoder: _Encoder,
     sizes: Mapping[str, int],

@@ -22,8 +22,9 @@ PAGE, FIGURES, HEAD = "index.html", "audit.json", "head.json"
 def audit(archive: str, *, html: str | None = None, export: str | None = None, **options: Any) -> AuditResult:
     """`ae_core.jobs.audit.audit`, with the folder `export` written whole or not at all.
 
-    It holds index.html (the page), audit.json (the result) and head.json (which snapshot was audited, its digest, the
-    digests of the other two, and the command that proves it again). A failed audit is exported too.
+    It holds index.html (the page) with the pages beside it, audit.json (the result) and head.json (which snapshot was
+    audited, its digest, the digests of the other files, and the command that proves it again). A failed audit is
+    exported too.
 
     Raises
     ------
@@ -57,5 +58,9 @@ def _head(result: AuditResult, folder: Path) -> dict[str, Any]:
         "head_sha256": result.head_sha256,
         "ok": result.ok,
         "prove_again": f"latentlake audit ARCHIVE --snapshot {result.snapshot} --expect-head {result.head_sha256}",
-        "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (PAGE, FIGURES)},
+        "sha256": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
     }

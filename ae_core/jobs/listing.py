@@ -11,6 +11,7 @@ from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.state import Logged
 from ae_core.archive.store import Store
 from ae_core.certificates import read_certificate
+from ae_core.codec import Codec
 from ae_core.errors import UsageError
 from ae_core.jobs.results import (
     FileListing,
@@ -22,7 +23,6 @@ from ae_core.jobs.results import (
     PartitionListing,
     Totals,
 )
-from ae_core.pipeline import Codec
 from ae_core.records import TableInfo, file_path, layer_sizes, select_manifests, source_bytes, table_info
 from ae_core.selection import Where
 

@@ -116,11 +116,11 @@ def _new_file(path: Path, name: str) -> BinaryIO:
 
 
 class PartitionWriter:
-    """Writes the rows of one partition, in order, into files of given names and row counts."""
+    """Writes the rows of one partition, in order, into files of given names and row counts, be these 0."""
 
     def __init__(self, root: Path, files: Sequence[WrittenFile], losses: Mapping[str, ColumnLoss]) -> None:
         self._root = root
-        self._files = [file for file in files if file.rows > 0] or list(files[:1])
+        self._files = tuple(files)
         self._losses = losses
         self._index = 0
         self._left = 0
@@ -148,11 +148,13 @@ class PartitionWriter:
             When the rows were fewer than the files should hold.
 
         """
+        while not self._left and self._writer is not None and self._index + 1 < len(self._files):
+            self._next(self._writer.schema)
         if self._writer is not None:
             self._finish()
         if self._left or self._index + 1 != len(self._files):
             raise Corrupt(f"{self._files[self._index].name}: the archive holds fewer rows than its manifest says")
-        return tuple(self._files)
+        return self._files
 
     def _with_losses(self, table: pa.Table) -> pa.Table:
         fields = [

@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from ae_core import pipeline
 from ae_core.archive.commit import append
 from ae_core.archive.fields import canonical_json, sha256_hex
 from ae_core.archive.format import read_table, table_bytes
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal, put_report, put_shared
+from ae_core.codec import Codec
 from ae_core.jobs import drift
 from ae_core.jobs.plan import Group, Survey, resolve_table
 from ae_core.jobs.progress import Progress, silent
@@ -87,7 +87,7 @@ def prepare(request: CompressRequest, found: Survey, group: Group, *, progress: 
 
 def _score(target: Snapshot, held: HeldModel, sample: Sequence[pa.Table], rows: int, threads: int) -> ModelUse:
     """The use of a held model, with what speaks against it."""
-    codec = pipeline.Codec.from_bytes(target.shared(held.ref.sha256))
+    codec = Codec.from_bytes(target.shared(held.ref.sha256))
     bits = drift.bits_a_row(codec, sample, threads=threads)
     seen = drift.weigh(rows, held.bits_a_row, bits, held.ref.length)
     return ModelUse(held.ref.sha256, held.ref.length, True, 0.0, codec.no_latents_reason, seen)
@@ -121,7 +121,7 @@ def _prepared(
 class _Trained:
     """A model that is not in the archive yet: its codec and bytes, and what is reported of its training."""
 
-    codec: pipeline.Codec
+    codec: Codec
     data: bytes
     report: Mapping[str, Any]
     seconds: float
@@ -187,9 +187,9 @@ def _compact(value: Any) -> Any:
 
 
 @lru_cache(maxsize=2)
-def load_codec(archive: str, model: str) -> pipeline.Codec:
+def load_codec(archive: str, model: str) -> Codec:
     """The codec of a model in an archive; kept, because every partition of a run asks for the same one."""
-    return pipeline.Codec.from_bytes(open_snapshot(archive).shared(model))
+    return Codec.from_bytes(open_snapshot(archive).shared(model))
 
 
 @lru_cache(maxsize=2)

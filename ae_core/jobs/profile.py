@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +13,25 @@ import pyarrow.compute as pc
 import yaml
 
 from ae_core.columns import TablePlan, build_plan, encode_columns
+from ae_core.errors import OutputExists
+from ae_core.fitting import try_table
 from ae_core.jobs.findings import FEW_VALUES, Findings, dependence, look
 from ae_core.jobs.plan import ranged_columns
+from ae_core.jobs.planpage import plan_page
+from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import policy_text
 from ae_core.jobs.results import ColumnProposal, LakeProfile, RangePrediction
 from ae_core.jobs.sampling import read_sample, row_counts
+from ae_core.jobs.use_rows import new_file
 from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
 from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
 from ae_core.vector_types import element_type
 
 PROFILE_CELLS = 2_000_000
-LADDER_CELLS = 300_000
+LADDER_CELLS = 200_000
 LADDER = ("0", "0.001", "0.01", "0.05")
+TRIED_DIMENSIONS = 3
 _QUANTILES = (
     ("0.1 %", 0.001),
     ("1 %", 0.01),
@@ -52,15 +59,33 @@ class Seen:
 
 
 def profile_lake(
-    lake: str, *, policy: str | None = None, range_: str | float | None = None, where: Where = None
+    lake: str,
+    *,
+    policy: str | None = None,
+    range_: str | float | None = None,
+    where: Where = None,
+    html: str | None = None,
+    train: bool = True,
+    progress: Progress = silent,
 ) -> LakeProfile:
     """Profile the lake's columns; with neither policy nor range, propose a policy.
+
+    Networks are trained on a small sample for some bounds, which takes most of a minute; nothing is archived.
+
+    Parameters
+    ----------
+    train : without it sizes are those of coders that need no training, which takes seconds.
+    html : file to write the findings and the rate–distortion picture to; it must not exist.
 
     Raises
     ------
     LakeError, PolicyError
         When the lake cannot be read, or the given policy does not fit it.
+    OutputExists
+        When `html` is there already.
     """
+    if html is not None and Path(html).exists():
+        raise OutputExists(f"{html} exists already and is never overwritten; choose another name")
     partitions = list_partitions(lake, where)
     schema = common_schema(partitions)
     sample = read_sample(partitions, cells=PROFILE_CELLS)
@@ -72,7 +97,7 @@ def profile_lake(
     sizes = plain_bytes(plan, sample)
     rows = sum(sum(row_counts(partition)) for partition in partitions)
     sampled = sum(block.num_rows for block in sample)
-    return LakeProfile(
+    profile = LakeProfile(
         lake=lake,
         partitions=len(partitions),
         rows=rows,
@@ -85,16 +110,26 @@ def profile_lake(
             for column in plan.columns
         ),
         warnings=tuple(w for name, one in seen.items() for w in one.findings.warnings(name, resolved.bounds[name])),
-        by_range=tuple(_predictions(schema, partitions, seen, rows)),
+        by_range=tuple(_predictions(schema, partitions, seen, rows, progress, train=train)) if sampled else (),
+        html=html,
     )
+    if html is not None:
+        with new_file(html) as path:
+            path.write_text(plan_page(profile), encoding="utf-8")
+    return profile
 
 
 def _predictions(
-    schema: pa.Schema, partitions: Sequence[LakePartition], seen: dict[str, Seen], rows: int
+    schema: pa.Schema,
+    partitions: Sequence[LakePartition],
+    seen: dict[str, Seen],
+    rows: int,
+    progress: Progress,
+    *,
+    train: bool,
 ) -> Iterator[RangePrediction]:
-    """Bytes of the lake with every measurement within some shares of its range, from a small sample."""
+    """Bytes of the archive with every measurement within some shares of its range, from short trainings."""
     sample = read_sample(partitions, cells=LADDER_CELLS)
-    share = rows / max(1, sum(block.num_rows for block in sample))
     measured = [
         field.name
         for field in schema
@@ -102,14 +137,24 @@ def _predictions(
         and not (seen[field.name].findings.identifier or seen[field.name].findings.constant)
     ]
     ranges = column_ranges(partitions, measured) if measured else {}
-    for width in LADDER:
+    for place, width in enumerate(LADDER):
         limit = Limit("range", Fraction(width)) if float(width) else Limit("exact")
         rules = {name: ColumnRule(bound=limit) for name in measured}
-        sizes = plain_bytes(
-            build_plan(schema, sample, resolve(Policy(version=1, columns=rules), schema, ranges)), sample
+        progress("short trainings", place, len(LADDER))
+        policy = resolve(Policy(version=1, columns=rules), schema, ranges)
+        found = try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS if train else 0)
+        yield RangePrediction(
+            range=float(width),
+            bytes=found.bytes,
+            columns=dict(found.columns),
+            plain_bytes=found.plain_bytes,
+            coder=found.coder,
+            latents=found.latent_bytes,
+            model=found.model_bytes,
+            preview_error=None if found.error is None else found.error.numeric / 100,
+            preview_accuracy=None if found.error is None else found.error.accuracy / 100,
         )
-        scaled = {name: round(size * share) for name, size in sizes.items()}
-        yield RangePrediction(float(width), sum(scaled.values()), scaled)
+    progress("short trainings", len(LADDER), len(LADDER))
 
 
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:

@@ -145,11 +145,12 @@ def _lost_rows(
 def _files_left(
     partition: Partition, tasks: Sequence[BlockTask], problems: Sequence[str | None], files: Sequence[WrittenFile]
 ) -> tuple[WrittenFile, ...]:
-    """The files, each with the number of its rows that are written."""
+    """The files that have rows left, each with how many, and those that never had any."""
     counts = [0] * len(files)
     for task, problem in zip(tasks, problems, strict=True):
         if problem is None:
             rows = RowRange(_start(task), _start(task) + task.high - task.low)
             for place, file in enumerate(slice_files(files, *rows.clip(partition.rows))):
                 counts[place] += file.rows
-    return tuple(WrittenFile(file.name, count) for file, count in zip(files, counts, strict=True))
+    pairs = zip(files, counts, strict=True)
+    return tuple(WrittenFile(file.name, count) for file, count in pairs if count or not file.rows)

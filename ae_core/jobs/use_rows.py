@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_core.codec import Codec
 from ae_core.dataset import LOCKSTEP_CELLS, Archive, Partition, decoded
 from ae_core.errors import LayerMissing, NoLatents, OutputExists, UsageError
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import LakePartition, list_partitions, read_blocks
-from ae_core.pipeline import LOCKSTEP_BLOCKS, Codec
+from ae_core.pipeline import LOCKSTEP_BLOCKS
 from ae_core.selection import Where
 from ae_core.threads import thread_count
 

@@ -38,6 +38,7 @@ from ae_core.mixing.plan import (
 SEARCH_ROWS = 16_384  # rows on which contexts are tried
 LEAST_SEARCH_ROWS = 2_048  # of wide tables; guesses are fitted and finished models compared on twice the rows
 NEIGHBOURS = 48  # columns that one looks at, the nearest: cost stays linear in columns
+ALL_ROWS_COLUMNS = 24  # of a table with more columns, rows are fewer: 48 cost half the time and 0.07 % more bytes
 MANY_COLUMNS, FEW_NEIGHBOURS = 256, 8  # of a table with more columns, the search for each has to be brief
 BEFORE: Reference = (-1,)
 _TRIED = 10  # features that are combined, the best alone first
@@ -78,7 +79,7 @@ def choose(
     columns = max(1, sum(coded))
     many = len(levels) > MANY_COLUMNS
     neighbours = FEW_NEIGHBOURS if many else NEIGHBOURS
-    rows = max(LEAST_SEARCH_ROWS, 0 if many else min(search_rows, search_rows * NEIGHBOURS // columns))
+    rows = max(LEAST_SEARCH_ROWS, 0 if many else min(search_rows, search_rows * ALL_ROWS_COLUMNS**2 // columns**2))
     search, fit = _first_rows(bare, parts, rows), _first_rows(bare, parts, 2 * rows)
     given = [column for column in range(len(levels)) if not coded[column]]
     order = [column for column in range(len(levels)) if coded[column]]

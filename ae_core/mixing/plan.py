@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
 Thing = TypeVar("Thing")
 
@@ -104,7 +105,7 @@ class MixingPlan:
                 numbers += [_folded(model.constant), len(model.taps)]
                 for tap in model.taps:
                     numbers += [tap.column, references.index(tap.reference), _folded(tap.weight)]
-        return b"".join(_varint(number) for number in numbers)
+        return b"".join(write_varint(number) for number in numbers)
 
     def known_before(self, column: int) -> set[int]:
         """The columns without a model that decoding a column looks at, through those coded before it too."""
@@ -227,15 +228,6 @@ def _folded(value: int) -> int:
     return 2 * value if value >= 0 else -2 * value - 1
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 class _Reader:
     """Numbers out of bytes, each with a largest value."""
 
@@ -243,16 +235,7 @@ class _Reader:
         self._data, self._at = data, 0
 
     def number(self, most: int) -> int:
-        value, shift = 0, 0
-        while True:
-            if self._at >= len(self._data) or shift > 56:
-                raise Corrupt("mixing plan: cut off: verify the archive")
-            byte = self._data[self._at]
-            self._at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
+        value, self._at = read_varint(self._data, self._at)
         if value > most:
             raise Corrupt("mixing plan: a number is out of range: verify the archive")
         return value

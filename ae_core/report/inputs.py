@@ -46,6 +46,7 @@ class ArchiveSummary:
     peers: Mapping[str, int] = field(default_factory=dict)
     autoencoder: AutoencoderSummary | None = None
     no_latents: str | None = None  # why there is no autoencoder
+    redacted: bool = False  # whether the page must not show any value
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ from ae_core.report.sketches import (
     hashed_values,
     wasserstein,
 )
+from ae_core.report.top import TopRows
 from ae_core.vector_types import element_type
 
 ERROR_BINS = 30
@@ -189,9 +190,12 @@ class _Side:
     def __init__(self) -> None:
         self.cells = DyadicHistogram()
         self.distinct = DistinctSketch()
+        self.top = TopRows()
 
-    def add(self, numbers: Numbers) -> None:
-        self.cells.add(numbers.floats()[numbers.finite])
+    def add(self, numbers: Numbers, first: int) -> None:
+        cells = numbers.floats()[numbers.finite]
+        self.cells.add(cells)
+        self.top.add(cells, first + np.flatnonzero(numbers.finite))
         self.distinct.add(*hashed_numbers(numbers, self.distinct.limit))
 
 
@@ -251,7 +255,7 @@ class _NumberColumn:
 
     def add(self, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
         """Measure a block; the signed error over bound per row where any differs, else None."""
-        original = numbers_of(before)
+        original, first = numbers_of(before), self._rows
         self._rows += len(before)
         self._nulls += before.null_count
         rebuilt = None if not original.is_float and before.equals(after) else numbers_of(after)
@@ -260,15 +264,15 @@ class _NumberColumn:
             pairs = int(np.count_nonzero(original.finite))
             self._pairs += pairs
             self._errors.add_zeros(pairs)
-            self._original.add(original)
+            self._original.add(original, first)
             if self._rebuilt is not self._original:
-                self._rebuilt.add(original)
+                self._rebuilt.add(original, first)
             return None
         self.last = (original, rebuilt)
         if self._rebuilt is self._original:
             self._rebuilt = copy.deepcopy(self._original)
-        self._original.add(original)
-        self._rebuilt.add(rebuilt)
+        self._original.add(original, first)
+        self._rebuilt.add(rebuilt, first)
         found = compare_numbers(original, rebuilt, kind=self._bound.kind, value=self._value)
         self._note(found, original, rebuilt)
         return found.ratio
@@ -330,6 +334,7 @@ class _NumberColumn:
             distinct_estimated=self._original.distinct.full or self._rebuilt.distinct.full,
             naive_error=figure(before.spread(before.total / before.count)) if open_ended and before.count else None,
             naive_share=figure(self._original.distinct.most / self._rows) if open_ended and self._rows else None,
+            top_lost=self._original.top.lost(self._rebuilt.top) if self._changed and not open_ended else None,
         )
 
     def _distance(self, absolute: float, mean_change: float | None, span: float) -> float:

@@ -135,6 +135,8 @@ class Redrawing:
 
 
 def _errors(name: str, step: int, limit: int, unit: int, digits: str) -> ColumnDetail:
+    if step < 0 or (step and limit <= 0):
+        raise ValueError(f"errors in steps of {step} up to {limit}")
     return ColumnDetail(name, counts_of(int(unit), digits), int(step), int(limit))
 
 

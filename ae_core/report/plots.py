@@ -1,8 +1,7 @@
-"""Plots as inline SVG that follow the page's colours, light or dark. The only file that needs matplotlib."""
+"""Plots of a training as inline SVG that follow the page's colours, light or dark; drawn by matplotlib."""
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import re
 from collections.abc import Sequence
@@ -13,9 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ae_core.report import wording
 from ae_core.report.inputs import CurvePoint, DimensionPoint
-from ae_core.report.records import ColumnDetail, PairedHistogram
 
 # drawn in stand-ins, which become the page's variables in the SVG
 _INK, _MUTED, _GRID, _FIRST, _SECOND, _THIRD = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
@@ -50,64 +47,6 @@ _STYLE = {
     "lines.linewidth": 1.5,
     "lines.solid_capstyle": "round",
 }
-
-
-def error_histogram(detail: ColumnDetail, bound: str, label: str) -> str:
-    """How often each error occurs, from -bound to +bound; bins hold equally many possible errors, as drawn."""
-    centres, width, weight = _error_bins(detail)
-    counts = np.asarray(detail.errors, np.float64) / weight
-    with rc_context(_STYLE):
-        figure, axes = _figure(2.7, 1.5)
-        share = counts / max(float(np.sum(detail.errors)), 1.0)
-        axes.bar(centres, share, width=width * 0.86, color=_SECOND)
-        axes.set_xlim(-1.08, 1.08)
-        for edge in (-1, 1):
-            axes.axvline(edge, color=_MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
-        limit = bound.removeprefix("±") if bound.startswith("±") else "bound"
-        short = limit if len(limit) <= 10 else "bound"
-        axes.set_xticks([-1, 0, 1], [f"−{short}", "0", f"+{short}"])
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y * 100:g} %"))
-        axes.grid(axis="y")
-        return _svg(figure, label)
-
-
-def _error_bins(detail: ColumnDetail) -> tuple[np.ndarray, float, np.ndarray]:
-    """Bin centres and width over the bound, and the part of each bin that lies within the bound."""
-    n = len(detail.errors)
-    if not detail.error_step:
-        edges = np.linspace(-1, 1, n + 1)
-        return (edges[1:] + edges[:-1]) / 2, 2 / n, np.ones(n)
-    places = np.arange(n) - n // 2
-    levels = np.full(n, float(detail.error_step))
-    levels[[0, -1]] = detail.error_limit - (n // 2) * detail.error_step + detail.error_step // 2 + 1
-    return (
-        places * detail.error_step / detail.error_limit,
-        detail.error_step / detail.error_limit,
-        levels / detail.error_step,
-    )
-
-
-def distributions(histogram: PairedHistogram, arrow_type: str, label: str) -> str:
-    """Cumulative share of original cells (area) and rebuilt cells (line) up to each value."""
-    width = 2.0**histogram.exponent
-    edges = (histogram.start + np.arange(len(histogram.original) + 1)) * width
-    with rc_context(_STYLE):
-        figure, axes = _figure(2.7, 1.5)
-        curves = []
-        for side, counts in enumerate((histogram.original, histogram.rebuilt)):
-            total = max(sum(counts) + histogram.below[side] + histogram.above[side], 1)
-            curves.append((histogram.below[side] + np.concatenate([[0], np.cumsum(counts)])) / total)
-        axes.fill_between(edges, curves[0], color=_FIRST, alpha=0.22, linewidth=0)
-        axes.plot(edges, curves[0], color=_FIRST, linewidth=2.6, alpha=0.55)
-        axes.plot(edges, curves[1], color=_SECOND, linewidth=1.1)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_ylim(0, 1.03)
-        axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-        axes.xaxis.set_major_locator(MaxNLocator(2 if _is_date(arrow_type) else 4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x, arrow_type)))
-        axes.grid(axis="y")
-        return _svg(figure, label)
 
 
 def training_curve(points: Sequence[CurvePoint], label: str) -> str:
@@ -174,22 +113,6 @@ def stacked_bytes(parts: Sequence[tuple[str, int, int, int]], label: str) -> str
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
-
-
-def _is_date(arrow_type: str) -> bool:
-    return arrow_type.startswith(("date", "timestamp"))
-
-
-def _tick(value: float, arrow_type: str) -> str:
-    if not _is_date(arrow_type):
-        return wording.number(value)
-    unit = wording.unit_of(arrow_type) or "days"
-    seconds = value * {"days": 86_400, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
-    try:
-        moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
-    except OverflowError:
-        return ""
-    return moment.strftime("%Y-%m-%d")
 
 
 def _svg(figure: Figure, label: str) -> str:

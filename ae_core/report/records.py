@@ -79,6 +79,7 @@ class ColumnLoss:
     distinct_estimated: bool = False
     naive_error: float | None = None  # mean |error| if every cell were the column's mean
     naive_share: float | None = None  # share of exact cells if every cell were the column's mode
+    top_lost: int | None = None  # rows of the ten largest values that are not among the ten largest rebuilt ones
 
     @property
     def is_number(self) -> bool:

@@ -150,6 +150,7 @@ FIELDS = (
     _Field("distinct_change", _changed, lambda c, values: None if values["distinct"] is None else 0, whole=True),
     _Field("naive_error", _all, _nothing),
     _Field("naive_share", _all, _nothing),
+    _Field("top_lost", _changed, _nothing, whole=True),
 )
 """Of a column's loss; `before` and `after` are its bytes in memory and in the residuals."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ae_core.report.sketches import coarsen
 
 SHOWN_WORST = 5
 _BINS = 64
+_FOLDED = 64
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class TableSummary:
     worst_rows: tuple[tuple[str, WorstRow], ...]
 
 
-def summarise(certificates: Sequence[Certificate], details: Mapping[str, TableDetail]) -> TableSummary:
+def summarise(certificates: Iterable[Certificate], details: Mapping[str, TableDetail]) -> TableSummary:
     """One table from certificates of the same columns, and the details (by partition) that are still kept.
 
     Raises
@@ -62,49 +64,134 @@ def summarise(certificates: Sequence[Certificate], details: Mapping[str, TableDe
     ValueError
         Without any certificate.
     """
-    if not certificates:
-        message = "a summary needs at least one certificate"
-        raise ValueError(message)
-    names = list(dict.fromkeys(column.name for c in certificates for column in c.columns))
-    columns = tuple(_column(name, certificates, details) for name in names)
-    changes = [c for c in certificates if c.correlation_change is not None]
-    most = max(changes, key=lambda c: c.correlation_change or 0.0, default=None)
-    rows = sorted(
-        ((c.partition, row) for c in certificates if c.partition in details for row in details[c.partition].worst_rows),
-        key=lambda item: -item[1].score,
-    )
-    return TableSummary(
-        rows=sum(c.rows for c in certificates),
-        columns=columns,
-        arrow=sum(c.arrow for c in certificates),
-        parquet=sum(c.parquet for c in certificates),
-        stored=StoredBytes(
-            *(
-                sum(getattr(c.stored, part) for c in certificates)
-                for part in ("latents", "residuals", "model", "metadata")
-            )
-        ),
-        verdict=_verdict([column.loss for column in columns]),
-        correlation_change=most.correlation_change if most else None,
-        correlation_pair=most.correlation_pair if most else None,
-        worst_rows=tuple(rows[:SHOWN_WORST]),
-    )
+    summary = Summary()
+    for certificate in certificates:
+        summary.add(certificate, details.get(certificate.partition))
+    return summary.finish()
 
 
-def _column(name: str, certificates: Sequence[Certificate], details: Mapping[str, TableDetail]) -> ColumnSummary:
-    parts = [(c.partition, column) for c in certificates for column in c.columns if column.name == name]
-    kept = [(p, d) for p, _ in parts if p in details for d in details[p].columns if d.name == name]
-    return ColumnSummary(
-        loss=merge_losses([column.loss for _, column in parts]),
-        coded=_coded([column.coded for _, column in parts]),
-        preview=_preview([column for _, column in parts if column.preview is not None]),
-        errors=_errors([d for _, d in kept]),
-        histogram=_histogram([d.histogram for _, d in kept if d.histogram is not None]),
-    )
+class Summary:
+    """Partitions added up one by one: what is held does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+        self._count = self._rows = self._arrow = self._parquet = 0
+        self._stored = StoredBytes()
+        self._correlation: tuple[float, tuple[str, str] | None] | None = None
+        self._worst: list[tuple[str, WorstRow]] = []
+
+    def add(self, certificate: Certificate, detail: TableDetail | None = None) -> None:
+        """Take the next partition, with its page data where they are at hand."""
+        self._count += 1
+        self._rows += certificate.rows
+        self._arrow += certificate.arrow
+        self._parquet += certificate.parquet
+        parts = ("latents", "residuals", "model", "metadata")
+        self._stored = StoredBytes(*(getattr(self._stored, p) + getattr(certificate.stored, p) for p in parts))
+        change = certificate.correlation_change
+        if change is not None and (self._correlation is None or change > self._correlation[0]):
+            self._correlation = change, certificate.correlation_pair
+        details = {} if detail is None else {column.name: column for column in detail.columns}
+        for column in certificate.columns:
+            self._columns.setdefault(column.name, _Column()).add(column, details.get(column.name))
+        rows = () if detail is None else detail.worst_rows
+        self._worst = sorted(
+            [*self._worst, *((certificate.partition, row) for row in rows)], key=lambda item: -item[1].score
+        )[:SHOWN_WORST]
+
+    def finish(self) -> TableSummary:
+        """The table so far.
+
+        Raises
+        ------
+        ValueError
+            Without any certificate.
+        """
+        if not self._count:
+            raise ValueError("a summary needs at least one certificate")
+        columns = tuple(column.finish() for column in self._columns.values())
+        return TableSummary(
+            rows=self._rows,
+            columns=columns,
+            arrow=self._arrow,
+            parquet=self._parquet,
+            stored=self._stored,
+            verdict=_verdict([column.loss for column in columns]),
+            correlation_change=self._correlation[0] if self._correlation else None,
+            correlation_pair=self._correlation[1] if self._correlation else None,
+            worst_rows=tuple(self._worst),
+        )
+
+
+class _Column:
+    """A column of some partitions; every `_FOLDED` of them are folded into one, without rounding."""
+
+    def __init__(self) -> None:
+        self._parts: list[ColumnCertificate] = []
+        self._previewed: list[ColumnCertificate] = []  # those with a preview: its means have weights of their own
+        self._details: list[ColumnDetail] = []
+        self._count = 0
+
+    def add(self, column: ColumnCertificate, detail: ColumnDetail | None) -> None:
+        self._count += 1
+        self._parts.append(column)
+        if column.preview is not None:
+            self._previewed.append(column)
+        if detail is not None and (detail.errors or detail.histogram is not None):
+            self._details.append(detail)
+        if len(self._parts) >= _FOLDED:
+            self._parts = [_fold(self._parts)]
+        if len(self._previewed) >= _FOLDED:
+            self._previewed = [_fold(self._previewed)]
+        if len(self._details) >= _FOLDED:
+            self._details = [self._detail()]
+
+    def _detail(self) -> ColumnDetail:
+        errors = _errors(self._details) or self._details[0]
+        return replace(errors, histogram=_histogram([d.histogram for d in self._details if d.histogram is not None]))
+
+    def finish(self) -> ColumnSummary:
+        whole = _fold(self._parts)
+        preview = _fold(self._previewed).preview if self._previewed else None
+        detail = self._detail() if self._details else None
+        alone = self._count == 1  # a partition's own figures are rounded
+        return ColumnSummary(
+            loss=whole.loss if alone else _rounded(whole.loss),
+            coded=whole.coded,
+            preview=preview if alone or preview is None else _rounded(preview),
+            errors=detail if detail is not None and detail.errors else None,
+            histogram=None if detail is None else detail.histogram,
+        )
+
+
+def _fold(parts: Sequence[ColumnCertificate]) -> ColumnCertificate:
+    if len(parts) == 1:
+        return parts[0]
+    preview = _preview([part for part in parts if part.preview is not None])  # all of them, or of no use
+    return ColumnCertificate(_merged([part.loss for part in parts]), _coded([part.coded for part in parts]), preview)
+
+
+_Figures = TypeVar("_Figures", ColumnLoss, PreviewLoss)
+_MEANS = ("mean_error", "rmse", "bias", "wasserstein", "mean_change", "naive_error", "naive_share")
+
+
+def _rounded(record: _Figures) -> _Figures:
+    """Means to four digits, rounded up."""
+    found: dict[str, Any] = {
+        name: figure(getattr(record, name), towards="away")
+        for name in _MEANS
+        if getattr(record, name, None) is not None
+    }
+    return replace(record, **found)
 
 
 def merge_losses(losses: Sequence[ColumnLoss]) -> ColumnLoss:
     """One column's losses in several partitions as one; see the module's text for what each figure then means."""
+    return _rounded(_merged(losses))
+
+
+def _merged(losses: Sequence[ColumnLoss]) -> ColumnLoss:
+    """The same before its means are rounded, so that it can be merged with others."""
     valid = [loss.rows - loss.nulls for loss in losses]
 
     def known(field: str) -> list[float]:
@@ -143,11 +230,12 @@ def merge_losses(losses: Sequence[ColumnLoss]) -> ColumnLoss:
         distinct=int(max(distinct)) if distinct else None,
         distinct_change=int(largest(known("distinct_change"))) if known("distinct_change") else None,
         distinct_estimated=any(loss.distinct_estimated for loss in losses),
+        top_lost=int(max(known("top_lost"))) if known("top_lost") else None,
     )
 
 
 def _weighted(pairs: list[tuple[float, int]], power: float = 1.0) -> float | None:
-    """Weighted power mean, four digits, rounded up."""
+    """Weighted power mean."""
     if not pairs:
         return None
     weight = sum(n for _, n in pairs)
@@ -156,8 +244,8 @@ def _weighted(pairs: list[tuple[float, int]], power: float = 1.0) -> float | Non
     if len({value for value, _ in pairs}) == 1:
         return pairs[0][0]
     if power == 1:
-        return figure(math.fsum(value * n for value, n in pairs) / weight, towards="away")
-    return figure((math.fsum(value**power * n for value, n in pairs) / weight) ** (1 / power), towards="away")
+        return math.fsum(value * n for value, n in pairs) / weight
+    return float((math.fsum(value**power * n for value, n in pairs) / weight) ** (1 / power))
 
 
 def _preview(parts: Sequence[ColumnCertificate]) -> PreviewLoss | None:

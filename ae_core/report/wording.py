@@ -69,6 +69,11 @@ def at_most(share: float) -> str:
     return percent(figure(share, towards="away", digits=2), 2)
 
 
+def bits(value: float) -> str:
+    """Bits with three digits: 3.86 bits."""
+    return f"{value:.3g} bits" if value < 1000 else f"{value:,.0f} bits"
+
+
 def times(ratio: float) -> str:
     """How many times: 4.1×."""
     return f"{ratio:.0f}×" if ratio >= 20 else f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.3g}×"

@@ -174,7 +174,9 @@ def _decode(
         losses = {name: asdict(loss) for name, loss in column_losses(source, partition, layer).items()}
         files = [[file.name, file.rows] for file in files_of(partition, chosen)]
         channel.send(HEAD, pack({"partition": partition.id, "files": files, "losses": losses}))
-        found = (next(tables) for _ in group) if group else [partition.schema_of(columns, layer).empty_table()]
+        found = (
+            (next(tables) for _ in group) if group else [pa.Table.from_batches([], partition.schema_of(columns, layer))]
+        )
         for table in found:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, table.schema) as writer:

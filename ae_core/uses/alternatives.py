@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ae_core.codec import Codec
 from ae_core.coder.variants import variant_bits
 from ae_core.columns import Codes, ColumnPlan, TablePlan, codes_to_digits, encode_columns
 from ae_core.columns.derived import Linear, Lookup
 from ae_core.columns.domain import TextCode
 from ae_core.columns.storage import kind_of, one_array, read_floats, read_ints, valid_mask, working_type
 from ae_core.kernels.encoder import encode_latents
-from ae_core.pipeline import Codec, group_symbols
+from ae_core.pipeline import group_symbols
 from ae_core.uses.spelling import Spelling
 from ae_core.uses.surprise import RARE_SHARE, RAREST, lookup_bits
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ae_core.codec import Codec
 from ae_core.columns.derived import Linear
 from ae_core.columns.storage import one_array, working_type, write_ints
 from ae_core.columns.table import restore
-from ae_core.pipeline import Codec
 from ae_core.uses.alternatives import Alternatives, Ints, Variants, changeable
 from ae_core.uses.surprise import surprise
 

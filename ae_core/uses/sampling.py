@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ae_core.codec import Codec
 from ae_core.coder.blocks import draw_block
 from ae_core.columns import Codes, EncodedColumns, TablePlan
 from ae_core.columns.derived import Linear, Lookup
@@ -25,7 +26,7 @@ from ae_core.columns.storage import legal_range, one_array, read_ints, valid_mas
 from ae_core.columns.table import Block, restore
 from ae_core.errors import NoLatents
 from ae_core.kernels.preview import preview_codes
-from ae_core.pipeline import Codec, group_symbols
+from ae_core.pipeline import group_symbols
 
 PSEUDONYM = "sensitive text: its words are numbered"
 SENSITIVE = "sensitive: null"

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ae_core.codec import Codec
 from ae_core.coder import blocks
 from ae_core.columns import EncodedColumns, TablePlan, encode_columns
 from ae_core.columns.derived import Linear, Lookup
@@ -30,7 +31,7 @@ from ae_core.columns.storage import one_array, read_ints, valid_mask, working_ty
 from ae_core.errors import NoLatents
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.preview import preview_codes
-from ae_core.pipeline import Codec, group_symbols
+from ae_core.pipeline import group_symbols
 
 RAREST = 16.0
 """Bits of the least frequency of the coder: what a broken certainty costs."""

@@ -118,6 +118,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError):
         fail(str(error))
         return 2
+    if "ephemeral Prefect API server" in str(error):
+        fail("Prefect's own server did not start in time: try again on a less busy machine, or set PREFECT_API_URL")
+        return 2
     fail(f"internal error, {type(error).__name__}: {error} (LATENTLAKE_TRACEBACK=1 shows where)")
     return INTERNAL_ERROR
 

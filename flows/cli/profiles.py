@@ -16,12 +16,15 @@ _BAR = 40
 def print_predictions(profile: LakeProfile) -> None:
     """Print predicted bytes by bound as bars, then the findings and warnings."""
     if profile.by_range:
-        say("\nEvery measurement within this share of its range, plain coders alone (a model usually needs less):")
+        say("")
+        say("Every measurement within this share of its range, from short trainings (the full one does better):")
         most = max(profile.source_bytes, 1)
-        rows = [("the lake now", profile.source_bytes)]
-        rows += [(f"{one.range:.1%}" if one.range else "exact", one.bytes) for one in profile.by_range]
-        for name, size in rows:
-            say(f"  {name:>12}  {human_bytes(size):>10}  {'█' * max(1, round(_BAR * size / most))}")
+        say(f"  {'the lake now':>12}  {human_bytes(profile.source_bytes):>10}  {'█' * _BAR}")
+        for one in profile.by_range:
+            name = f"{one.range:.1%}" if one.range else "exact"
+            bar = "█" * max(1, round(_BAR * one.bytes / most))
+            preview = "" if one.preview_error is None else f", preview off by {one.preview_error:.1%} of the range"
+            say(f"  {name:>12}  {human_bytes(one.bytes):>10}  {bar} {one.coder}{preview}")
     for column in profile.columns:
         for finding in column.findings:
             say(f"{column.name}: {finding}")
@@ -54,7 +57,7 @@ def print_column(profile: LakeProfile, name: str) -> None:
         print_table(["most frequent", "rows>"], [(value, f"{count:,}") for value, count in column.frequent])
     if profile.by_range:
         print_table(
-            ["within this share of its range", "bytes>"],
+            ["within this share of its range", "bytes without training>"],
             [(f"{p.range:.1%}" if p.range else "exact", human_bytes(p.columns.get(name))) for p in profile.by_range],
         )
     for warning in profile.warnings:

@@ -261,8 +261,11 @@ def audit(
         ),
     ] = None,
     html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page; must not exist.")
+        str | None, typer.Option("--html", metavar="FILE", help="Write the loss report as a page; must not exist.")
     ] = None,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="With --html or --export: show no value of any column.")
+    ] = False,
     export: Annotated[
         str | None,
         typer.Option("--export", metavar="DIR", help="Write page, figures and head digest for an auditor to keep."),
@@ -296,6 +299,8 @@ def audit(
             "--untrusted audits every partition and opens and writes no other file: "
             "leave out --lake, --html, --query, --export and --sample"
         )
+    if redact and html is None and export is None:
+        raise UsageError("--redact is for the page: give --html FILE or --export DIR too")
     if query is not None:
         from ae_core.jobs.query import audit_query
         from flows.cli.certificates import print_query
@@ -323,7 +328,7 @@ def audit(
         else:
             from ae_core.jobs.export import audit as audit_archive
 
-            result = audit_archive(archive, lake=lake, html=html, export=export, sample=sample, **chosen)
+            result = audit_archive(archive, lake=lake, html=html, export=export, redact=redact, sample=sample, **chosen)
     if json:
         print_json(result)
     else:

@@ -28,17 +28,26 @@ def plan(
     explain: Annotated[
         str | None, typer.Option("--explain", metavar="COLUMN", help="Say everything about one column.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option("--html", metavar="FILE", help="Write it all as a page with a picture; must not exist."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Profile a lake's columns, propose what each may lose, with reasons, and predict the sizes.
 
-    Example: latentlake plan flights -o policy.yaml
+    Trains small networks on a sample for several bounds: most of a minute. Nothing is archived.
+
+    Example: latentlake plan flights -o policy.yaml --html plan.html
     """
     from ae_core.jobs.profile import profile_lake
 
     if out is not None and Path(out).exists():
         raise OutputExists(f"{out} exists already and is never overwritten; choose another name")
-    result = profile_lake(lake, policy=policy, range_=range_, where=where)
+    with progress_bar() as progress:
+        result = profile_lake(
+            lake, policy=policy, range_=range_, where=where, html=html, train=explain is None, progress=progress
+        )
     if out is not None:
         Path(out).write_text(result.policy, encoding="utf-8")
         note(f"wrote {out}; look it over, then: latentlake compress {lake} ARCHIVE --policy {out}")
@@ -167,7 +176,7 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
                 column.type,
                 column.bound,
                 column.policy_reason,
-                column.coder,
+                "a model" if column.coder == "network" else column.coder,
                 column.coder_reason,
                 f"{column.nulls:,}",
                 f"{column.distinct:,}",
@@ -178,10 +187,15 @@ def _print_profile(profile: LakeProfile, *, written: bool) -> None:
             for column in profile.columns
         ],
     )
-    say(f"about {human_bytes(profile.predicted_bytes)} with plain coders alone; a trained model usually needs less")
+    say(
+        f"about {human_bytes(profile.predicted_bytes)} under {'this' if written else 'the'} policy with plain coders "
+        "alone; a trained model usually needs less"
+    )
     print_predictions(profile)
     if not written:
-        say("\n" + profile.policy.rstrip())
+        say("")
+        for line in profile.policy.splitlines():
+            say(line)
 
 
 def _print_dry_run(prediction: DryRun) -> None:
@@ -246,6 +260,7 @@ def _print_result(result: CompressResult) -> None:
         seconds = sum(row.source_bytes for row in waiting if row.reason.startswith("left")) / max(1.0, pace)
         say(f"{result.left} more partitions are due, about {seconds / 60:.0f} min at this pace; run again for them")
     say(
-        f"{len(done)} partitions in {len(result.commits)} commits, {result.seconds:.0f} s; "
+        f"{len(done)} partitions in {len(result.commits)} commit{'s' if len(result.commits) != 1 else ''}, "
+        f"{result.seconds:.0f} s; "
         f"see: latentlake ls {result.archive}"
     )

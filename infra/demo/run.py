@@ -13,22 +13,31 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
 from infra.demo import flights
 from tests.benchmarks.fidelity import Bounds, Violation, range_bounds, worst_ratio
-from tests.benchmarks.peers import QUANTISED_BEST, measure
+from tests.benchmarks.peers import PEERS, QUANTISED_BEST, Peer, measure
 
 POLICY = Path(os.path.relpath(Path(__file__).with_name("policy.yaml")))
 COMMAND = Path(sys.executable).with_name("latentlake")
-PEERS = ("Parquet zstd-19", QUANTISED_BEST)
+SIMPLE = {name: PEERS[name] for name in ("Parquet zstd-19", QUANTISED_BEST)}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row of the first month in some columns: (column, original, rebuilt, allowed error) as text."""
+
+    row: int
+    cells: tuple[tuple[str, str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -44,26 +53,33 @@ class Result:
     parts: dict[str, int]
     worst_ratio: float
     violations: int
+    compressed: str  # the last line that compress printed when it trained; empty where an older archive was at hand
+    listed: str  # what ls and decode printed last
+    decoded: str
+    examples: tuple[Example, ...]
 
 
-def main(folder: Path) -> None:
-    """Run the demo in ``folder``; what an earlier run left there is used again."""
+def main(folder: Path, peers: Mapping[str, Peer] | None = None) -> Result:
+    """Run the demo in ``folder`` beside these peers; what an earlier run left there is used again."""
     lake, _ = flights.prepare(folder)
     archive, decoded, report = folder / "archive", folder / "decoded", folder / "report.html"
     show_policy()
 
     say("compress: train once, then one archive partition a month; months that are archived already are skipped")
-    run("compress", lake, archive, "--policy", POLICY)
+    said = run("compress", lake, archive, "--policy", POLICY)
+    if "archived and unchanged" not in said:
+        remember(folder / "compressed.txt", said)
     say("ls: what is in the archive")
-    run("ls", archive)
+    listed = run("ls", archive)
 
     say("decode: every month back to Parquet")
     shutil.rmtree(decoded, ignore_errors=True)
-    run("decode", archive, decoded)
+    restored = run("decode", archive, decoded)
     say("verify --deep: every stored byte against its SHA-256, every rebuilt cell against the recorded digest")
     run("verify", archive, "--deep")
     say("audit: the loss of every column, measured against the originals")
     report.unlink(missing_ok=True)
+    shutil.rmtree(report.with_suffix(".pages"), ignore_errors=True)
     run("audit", archive, "--lake", lake, "--html", report)
 
     months = sorted(lake.glob("month=*"), key=lambda path: int(path.name.partition("=")[2]))
@@ -75,7 +91,7 @@ def main(folder: Path) -> None:
     print(f"{year.num_rows:,} rows, {year.num_rows * year.num_columns:,} cells: none outside its bound", flush=True)
 
     say("peers: the same year at the same bounds as one file each (measured once, then remembered)")
-    peers = remembered(folder / "cache" / "peers.json", year, bounds)
+    sizes = remembered(folder / "cache" / "peers.json", year, bounds, peers or SIMPLE)
     totals = json.loads(run("ls", archive, "--json", shown=False))["totals"]
     layers = {name: int(totals[name]) for name in ("latents", "residuals", "models")}
     size = directory_bytes(archive)
@@ -84,15 +100,20 @@ def main(folder: Path) -> None:
         cells=year.num_rows * year.num_columns,
         lake=directory_bytes(lake),
         arrow=year.nbytes,
-        peers=peers,
+        peers=sizes,
         archive=size,
         parts={**layers, "metadata": size - sum(layers.values())},
         worst_ratio=worst,
         violations=0,  # the check ends the demo at the first one
+        compressed=last_line((folder / "compressed.txt").read_text()) if (folder / "compressed.txt").exists() else "",
+        listed=next(line for line in listed.splitlines() if line.startswith("snapshot")),
+        decoded=last_line(restored),
+        examples=examples(originals[0], read(decoded / months[0].name), bounds),
     )
     (folder / "results.json").write_text(json.dumps(asdict(result), indent=1))
     print_result(result)
-    print(f"report                {report}   (one page, opens in any browser, needs no network)")
+    print(f"report                {report}   (opens in any browser, needs no network)")
+    return result
 
 
 def show_policy() -> None:
@@ -116,14 +137,54 @@ def policy_bounds(table: pa.Table) -> dict[str, Fraction]:
 def run(*arguments: str | Path, shown: bool = True) -> str:
     """Run a command of latentlake; its output is printed, or returned. A failure ends the demo with its exit code."""
     words = [str(COMMAND), *map(str, arguments)]
-    print(f"$ latentlake {' '.join(words[1:])}" if shown else "", end="\n" if shown else "", flush=True)
+    if shown:
+        print(f"$ latentlake {' '.join(words[1:])}", flush=True)
     started = time.perf_counter()
-    done = subprocess.run(words, check=False, text=True, stdout=None if shown else subprocess.PIPE)
+    done = subprocess.run(words, check=False, text=True, stdout=subprocess.PIPE)
+    if shown:
+        print(done.stdout, end="", flush=True)
     if done.returncode:
         sys.exit(done.returncode)
     if shown:
         print(f"  {time.perf_counter() - started:.1f} s", flush=True)
-    return done.stdout or ""
+    return done.stdout
+
+
+def remember(path: Path, text: str) -> None:
+    """Keep what a run printed that later ones do not say again."""
+    path.write_text(text, encoding="utf-8")
+
+
+def last_line(text: str) -> str:
+    """The last line of a command's output."""
+    return text.strip().rpartition("\n")[2].strip()
+
+
+SHOWN = ("carrier", "dep_delay", "air_time", "distance")
+
+
+def examples(original: pa.Table, rebuilt: pa.Table, bounds: Bounds) -> tuple[Example, ...]:
+    """Three rows with the largest error of their kind: in a delay, beside a null, and in a distance."""
+    moved = {
+        name: pc.fill_null(pc.abs(pc.subtract(original[name].cast("int64"), rebuilt[name].cast("int64"))), 0)
+        for name in ("dep_delay", "distance")
+    }
+    null = original["air_time"].is_null()
+    delayed = pc.if_else(null, pc.add(moved["dep_delay"], 1_000), moved["dep_delay"])
+    rows = [pc.index(column, pc.max(column)).as_py() for column in (moved["dep_delay"], delayed, moved["distance"])]
+    return tuple(Example(row, tuple(_shown(name, row, original, rebuilt, bounds) for name in SHOWN)) for row in rows)
+
+
+def _shown(name: str, row: int, original: pa.Table, rebuilt: pa.Table, bounds: Bounds) -> tuple[str, str, str, str]:
+    return name, _text(original[name][row]), _text(rebuilt[name][row]), _allowed(bounds.get(name))
+
+
+def _text(cell: pa.Scalar) -> str:
+    return "null" if not cell.is_valid else str(cell)
+
+
+def _allowed(bound: Fraction | None) -> str:
+    return "exact" if not bound else f"±{float(bound):.4g}"
 
 
 def read(month: Path) -> pa.Table:
@@ -131,18 +192,24 @@ def read(month: Path) -> pa.Table:
     return pa.concat_tables(pq.ParquetFile(path).read() for path in sorted(month.glob("*.parquet"))).combine_chunks()
 
 
-def remembered(path: Path, table: pa.Table, bounds: Bounds) -> dict[str, int]:
+def remembered(path: Path, table: pa.Table, bounds: Bounds, peers: Mapping[str, Peer]) -> dict[str, int]:
     """Bytes of the peers, from ``path`` when it holds them for this very data, these bounds and this code."""
     code = Path(__file__).parents[2] / "tests" / "benchmarks"
-    parts: list[bytes] = [repr(sorted(bounds.items())).encode(), *(p.read_bytes() for p in sorted(code.glob("p*.py")))]
+    parts: list[bytes] = [
+        repr(sorted(bounds.items())).encode(),
+        *(p.read_bytes() for p in sorted(code.glob("p*.py"))),
+    ]
     parts += [buffer for column in table.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer]
     key = _digest(parts)
-    if path.exists() and (known := json.loads(path.read_text()))["key"] == key:
-        return dict(known["bytes"])
-    print("this takes a minute", flush=True)
-    sizes = {name: measure(name, [table], bounds).bytes for name in PEERS}
-    path.write_text(json.dumps({"key": key, "bytes": sizes}))
-    return sizes
+    known = json.loads(path.read_text()) if path.exists() else {}
+    sizes: dict[str, int] = dict(known["bytes"]) if known.get("key") == key else {}
+    missing = [name for name in peers if name not in sizes]
+    if missing:
+        print("this takes a minute, for the autoencoder some", flush=True)
+    for name in missing:
+        sizes[name] = measure(name, [table], bounds, peers).bytes
+        path.write_text(json.dumps({"key": key, "bytes": sizes}))
+    return {name: sizes[name] for name in peers}
 
 
 def _digest(parts: Iterable[bytes]) -> str:

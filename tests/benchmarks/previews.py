@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_core.codec import Codec
 from ae_core.columns import encode_columns
 from ae_core.fitting import train_codec
 from ae_core.jobs.sampling import SAMPLE_CELLS
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.preview import preview_codes
 from ae_core.lake import BLOCK_ROWS
-from ae_core.pipeline import Codec, encode_block
+from ae_core.pipeline import encode_block
 from ae_core.policy import policy_from_range, resolve
 from ae_core.uses.previews import PreviewError, constant_preview, pca_preview, preview_error
 from tests.benchmarks.fidelity import finite_extremes

@@ -1,6 +1,7 @@
 """An archive is read by an environment that never saw torch or Prefect: only what infra/reader.txt lists."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 pytestmark = [pytest.mark.full, pytest.mark.ci]
+CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""What a new environment sees: with the clone on its path it would take the project for installed."""
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +21,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin" / "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "-r", repository / "infra" / "reader.txt"], check=True)
+    subprocess.run([*pip, "-r", repository / "infra" / "reader.txt"], check=True, env=CLEAN)
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder]
     subprocess.run([*wheel, repository], check=True, cwd=folder)
-    subprocess.run([*pip, *folder.glob("latentlake-*.whl")], check=True)
+    subprocess.run([*pip, *folder.glob("latentlake-*.whl")], check=True, env=CLEAN)
     return folder / "bin" / "latentlake"
 
 
@@ -49,7 +52,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_reading_commands_work_without_torch_and_prefect(reader: Path, archive: Path, tmp_path: Path) -> None:
     def call(*arguments: str | Path) -> str:
-        done = subprocess.run([reader, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+        done = subprocess.run(
+            [reader, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path, env=CLEAN
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -64,4 +69,7 @@ def test_reading_commands_work_without_torch_and_prefect(reader: Path, archive: 
     assert (tmp_path / "page.html").stat().st_size > 10_000
     python = reader.with_name("python")
     missing = "import importlib.util as u; print([m for m in ('torch', 'prefect') if u.find_spec(m)])"
-    assert subprocess.run([python, "-c", missing], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([python, "-c", missing], capture_output=True, text=True, check=True, env=CLEAN).stdout.strip()
+        == "[]"
+    )

@@ -18,13 +18,14 @@ import zstandard
 
 from ae_core.archive import fields
 from ae_core.archive.store import Listed
-from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_bytes, write_varint
+from ae_core.codec import Codec
+from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_bytes
 from ae_core.columns.words import unpack_words
 from ae_core.errors import Corrupt, LatentlakeError, LimitReached
-from ae_core.pipeline import Codec
 from ae_core.untrusted.caps import Caps
 from ae_core.untrusted.proxy import StoreServer, pack
 from ae_core.untrusted.warm import load_kernels
+from ae_core.varints import write_varint
 from tests.faults.command import latentlake
 from tests.hostile.golden_parts import (
     Golden,
@@ -143,11 +144,17 @@ def long_block() -> Objects:
     return with_manifest(golden("network"), "month=1", lambda manifest: manifest | {"block_rows": [1 << 40]})
 
 
-def model_with(weights: bytes | None = None, structure: bytes | None = None) -> bytes:
+def model_with(weights: bytes | None = None, plan: bytes | None = None) -> bytes:
     tensors = dict(golden("network").tensors)
     tensors |= {"weights": weights} if weights is not None else {}
-    tensors |= {"structure": structure} if structure is not None else {}
+    tensors |= {"plan": plan} if plan is not None else {}
     return safetensors.numpy.save({name: np.frombuffer(raw, np.uint8) for name, raw in tensors.items()})
+
+
+def zeros_plan(size: int) -> bytes:
+    """A plan whose text unfolds to that many zeros."""
+    packed = b"\x01" + zeros_zstd(size)
+    return write_varint(size) + write_varint(len(packed)) + packed + write_varint(0)
 
 
 def header(entries: list) -> bytes:
@@ -169,7 +176,7 @@ BOMBS: dict[str, Callable[[], Objects]] = {
         golden("network"), "model", model_with(header([[f"w{i}", "i", [0, 1 << 24]] for i in range(10_000)]))
     ),
     "a tensor": lambda: with_shared(golden("network"), "model", model_with(header([["w", "i", [1 << 24, 1 << 24]]]))),
-    "a structure": lambda: with_shared(golden("network"), "model", model_with(structure=zeros_zstd(BIG))),
+    "a plan": lambda: with_shared(golden("network"), "model", model_with(plan=zeros_plan(BIG))),
     "streams": lambda: with_streams(golden("network"), "month=2", "residuals", {f"{i}": b"" for i in range(400_000)}),
 }
 EVERYDAY = ("a cell of a gigabyte", "values in JSON")
@@ -228,6 +235,6 @@ def test_f14_what_is_declared_is_not_allocated(tmp_path):
     with pytest.raises(Corrupt, match="words of more than"):
         unpack_words(words, pa.string(), 500)
     with pytest.raises(LatentlakeError):
-        Codec.from_bytes(model_with(structure=zeros_zstd(64 << 20)))
+        Codec.from_bytes(model_with(plan=zeros_plan(64 << 20)))
     with pytest.raises(LatentlakeError):
         Codec.from_bytes(model_with(header([["w", "i", [1 << 24, 2]]])))

@@ -12,10 +12,11 @@ import safetensors.numpy
 from ae_core.archive.format import FORMAT
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import open_snapshot
-from ae_core.columns.packing import read_varint, unpack_bytes, write_varint
+from ae_core.columns.packing import unpack_bytes
 from ae_core.dataset import Archive
 from ae_core.errors import Corrupt, UnsupportedFormat
 from ae_core.jobs.verify import verify
+from ae_core.varints import read_varint, write_varint
 from tests.hostile.golden_parts import golden, relinked, with_manifest, with_shared
 from tests.hostile.memory_store import MemoryStore
 
@@ -78,16 +79,11 @@ def test_f17_an_unknown_layer_is_left_alone():
 def test_f17_unknown_operations_of_a_model_are_refused():
     """Coders of columns, kinds of networks and quantisers, forms of streams: each list is closed."""
     source = golden("network")
-    for old, new in ((b'"coder":"network"', b'"coder":"quantum"'), (b'"kind":"FloatGrid"', b'"kind":"FloatGrad"')):
+    changes = (("coder", "network", "quantum"), ("kind", "FloatGrid", "FloatGrad"), ("kind", "group", "graph"))
+    for key, *words in changes:
+        old, new = (f'"{key}":"{word}"'.encode() for word in words)
         with pytest.raises(Corrupt):
             read(with_shared(source, "model", model_with(plan=edited_plan(source.tensors["plan"], old, new))))
-    import zstandard
-
-    structure = zstandard.ZstdDecompressor().decompress(source.tensors["structure"])
-    assert b'"kind":"group"' in structure
-    changed = zstandard.ZstdCompressor().compress(structure.replace(b'"kind":"group"', b'"kind":"graph"'))
-    with pytest.raises(Corrupt):
-        read(with_shared(source, "model", model_with(structure=changed)))
 
 
 def edited_plan(data: bytes, old: bytes, new: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.golden import reader
-from tests.golden.reader import archive, block, columns, digests, mixing, network, streams, vectors
+from tests.golden.reader import archive, block, coders, columns, streams, vectors
 
 
 def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
@@ -42,37 +44,55 @@ def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
         watch(block.Block, "coded", _coded)
         watch(block.Block, "plain", lambda self, i, c: ["plain, quantised" if c.quantiser else "plain"])
         watch(block.Preview, "array", _preview)
-        watch(digests, "encoding", lambda array: [f"digest of {_family(array)}"])
-        watch(network.Candidate, "__init__", lambda self, key, *_: [f"candidate of {len(key)} keys"])
-        watch(network.Candidate, "learn", lambda self, x: [f"candidate class {self.kind}"])
-        watch(mixing.Mixing, "model", _mixing_model)
-        watch(mixing.Mixing, "feature", lambda self, kind, *_: [f"mixing feature {kind}"])
-        watch(mixing.Mixing, "known", lambda self, kind, *_: [f"mixing feature {kind}"])
-        watch(mixing.Mixing, "special", lambda *_: ["mixing special"])
-        watch(mixing.Mixing, "value", lambda self: [f"mixing value of {min(-(-self.bits // 4), 4)} groups"])
-        watch(mixing.Mixing, "residual", lambda self: ["mixing residual" if self.bits < 17 else "mixing wide residual"])
-        watch(mixing.Mixing, "numbers", lambda *_: ["mixing tap of another column"])
-        watch(mixing.Mixing, "named", lambda self, reference: [f"mixing reference {_reference(reference)}"])
+        watch(archive, "encoding", lambda array: [f"digest of {_family(array)}"])
+        watch(coders.Candidate, "__init__", lambda self, key, *_: [f"candidate of {len(key)} keys"])
+        watch(coders.Candidate, "learn", lambda self, x: [f"candidate class {self.kind}"])
+        watch(coders.Mixing, "model", _mixing_model)
+        watch(coders.Mixing, "value", lambda self: [f"mixing value of {min(-(-self.bits // 4), 4)} groups"])
+        watch(coders.Mixing, "residual", lambda self: ["mixing residual" if self.bits < 17 else "mixing wide residual"])
+        watch(coders.Mixing, "named", lambda self, reference: [f"mixing reference {_reference(reference)}"])
+        watch(coders.Mixing, "group", lambda self, g: ["mixing special"] if g == 2**20 else [])
         partitions = list(reader.read(root))
     return partitions, found | set(_archive(root))
 
 
 def _archive(root: Path) -> Iterator[str]:
+    """Fields of the JSON that an archive holds, and what its log and manifests say with them."""
+    yield from (f"marker {name}" for name in archive.sealed((root / "latentlake.json").read_bytes()))
     for path in (root / "_commits").iterdir():
         commit = archive.sealed(path.read_bytes())
-        yield from (f"commit {name}" for name in commit if name in OPTIONAL)
+        yield from (f"commit {name}" for name in commit)
         yield from ("commit removes a partition" for change in commit.changes or [] if change.manifest is None)
+        yield from (f"intent {name}" for one in commit.intents or [] for name in one)
+        yield from (f"expired {name}" for one in commit.expired or [] for name in one)
+        yield from (f"fate {fate}" for one in commit.expired or [] for _, fate in one.fates)
+        if commit.checkpoint:
+            state = json.loads(archive.fetch(root, commit.checkpoint), object_hook=streams.Record)
+            yield from (f"checkpoint {name}" for name in state)
+            yield from ("checkpoint of an only copy" for _ in state.only_copies)
     manifests, shared = archive.snapshot(root)
     for manifest in manifests.values():
+        yield from (f"manifest {name}" for name in manifest if name != "folder")
         yield f"{len(manifest.layers)} layers"
         yield "several blocks" if len(manifest.block_rows) > 1 else "one block"
         yield from (f"extra {name}" for name in manifest.extra or [])
-        policy = archive.packed(shared[manifest.table]).policy["resolved"]["columns"].values()
+        table = archive.packed(shared[manifest.table])
+        yield from (f"table {name}" for name in table)
+        policy = table.policy["resolved"]["columns"].values()
         yield from (f"bound {entry['kind']}" for entry in policy)
         yield from ("sensitive" for entry in policy if entry["sensitive"])
 
 
-OPTIONAL = ("changes", "shared", "report", "condemned", "note")
+def fields_of_page(page: str) -> set[str]:
+    """The fields of JSON files that the page lists in its tables, as `_archive` names them."""
+    found, what = set(), ""
+    for line in page.splitlines():
+        if line.startswith("#") or "**Checkpoints**" in line:
+            kinds = {"A3.": "marker", "A4.": "commit", "A6.": "manifest", "**Checkpoints**": "checkpoint"}
+            what = next((kind for mark, kind in kinds.items() if mark in line), "")
+        if what and (row := re.match(r"\| ((?:`\w+`(?:, )?)+) \|", line)):
+            found |= {f"{what} {name}" for name in re.findall(r"`(\w+)`", row[1])}
+    return found
 
 
 def _column(c: Any, field: pa.Field, *_: Any) -> Iterator[str]:
@@ -82,10 +102,10 @@ def _column(c: Any, field: pa.Field, *_: Any) -> Iterator[str]:
         yield from (f"special {name}" for name in specials)
         digits = "wide" if levels > 64_000 else "one digit" if levels + len(specials) <= 256 else "two digits"
         yield f"domain of {digits}"
-        code = c.code or {}
-        yield "words" if c.words else "pattern" if c.pattern else "listed" if "listed" in code else "numbers from first"
+        yield "words" if c.words else "pattern" if c.pattern else "listed" if c.listed else "numbers from first"
         yield from ("pattern letters" if len(one) == 2 else "pattern digits" for one in (c.pattern or [""])[1:])
-        yield "shift" if "shift" in code else ""
+        yield "shift" if c.shift else ""
+        yield "coded apart from the column" if c.coded and c.quantiser else ""
         yield "ordinal" if ordinal else "not ordinal"
         yield "given" if c.coder == "plain" and levels <= 64_000 else ""
     yield "dictionary column" if pa.types.is_dictionary(field.type) else ""
@@ -133,6 +153,7 @@ def _quantiser(q: Any, levels: Any) -> Iterator[str]:
     if q.kind in ("FloatGrid", "FloatDecimal", "FloatBits"):
         yield f"{q.kind} of width {q.width}"
     yield f"IntGrid of step {'1' if q.step == 1 else 'above 1'}" if q.kind == "IntGrid" else q.kind
+    yield "" if q.step in (None, 1) or q.kind == "FloatGrid" else f"half {'as usual' if q.half is None else 'its own'}"
     yield f"FloatBits drop {'0' if q.drop == 0 else 'above 0'}" if q.kind == "FloatBits" else ""
     yield f"FloatDecimal step {'1' if q.grid['step'] == 1 else 'above 1'}" if q.kind == "FloatDecimal" else ""
 
@@ -165,11 +186,29 @@ def _family(array: pa.Array) -> str:
     return str(kind).split("<")[0].split("[")[0].split("(")[0]
 
 
-def _mixing_model(self: Any) -> Iterator[str]:
-    look = streams.Bytes(self.plan.data)
-    look.at = self.plan.at
-    look.varint()
-    yield f"mixing mode {look.varint()}"
+def _mixing_model(self: Any, plan: Any) -> Iterator[str]:
+    look = streams.Bytes(plan.data)
+    look.at = plan.at
+    me, mode = look.varint(), look.varint()
+    yield f"mixing mode {mode}"
+    _skip(look, look.folded)
+    features = [(look.varint(), look.varint(), look.varint())[0] for _ in range(look.varint())]
+    yield from (f"mixing feature {kind}" for kind in features)
+    _skip(look, look.varint)
+    yield "mixing selector" if look.varint() else "no mixing selector"
+    if mode & 4:
+        look.varint()
+    if mode & 2:
+        yield "mixing constant" if look.folded() else "no mixing constant"
+        taps = [(look.varint(), look.varint(), look.folded())[0] for _ in range(look.varint())]
+        yield from ("mixing tap of its own column" if c == me else "mixing tap of another column" for c in taps)
+
+
+def _skip(look: Any, read: Callable[[], int]) -> None:
+    """Lists of lists of numbers."""
+    for _ in range(look.varint()):
+        for _ in range(look.varint()):
+            read()
 
 
 def _reference(reference: list[int]) -> str:

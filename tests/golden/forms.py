@@ -17,24 +17,20 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core import fitting, lake
-from ae_core.archive.commit import append
-from ae_core.archive.format import Change
-from ae_core.archive.log import open_archive, read_state
-from ae_core.archive.reader import Snapshot
-from ae_core.archive.stage import Proposal
+from ae_core.codec import Codec, symbol_columns
 from ae_core.columns import ColumnPlan, TablePlan, build_plan, plain
 from ae_core.columns import table as column_table
 from ae_core.columns.derived import Linear, Lookup, combine
 from ae_core.columns.domain import NumberCode, make_domain
 from ae_core.columns.numeric import IntGrid
-from ae_core.columns.packing import pack_bytes, write_varint
+from ae_core.columns.packing import pack_bytes
 from ae_core.jobs import commit, encode, sampling, verify_worker
 from ae_core.kernels.frozen import FrozenGroup, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
 from ae_core.lake import LakePartition
 from ae_core.mixing.plan import ColumnModel, MixingPlan, Tap
-from ae_core.pipeline import Codec, symbol_columns
 from ae_core.policy import ResolvedPolicy
+from ae_core.varints import write_varint
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview
 
 BLOCK_ROWS = 260
@@ -49,7 +45,7 @@ columns:
   single_near: {range: 0.01}
 """
 LEVELS = (9, 6)
-PLAIN = ("half_share", "few_floats", "few_numbers", "cycle", "few_words", "message", "page")
+PLAIN = ("half_share", "few_floats", "few_numbers", "cycle", "planes", "few_words", "message", "page")
 MIXED = ("single_near", "serial", "far", "deep", "flat", "guided", "again", "near")
 DOMAINS = {"deep": 60_000, "again": 3_000}
 KEYS = {"of_two": ("a", "b"), "of_three": ("a", "b", "c")}
@@ -63,6 +59,7 @@ def table(month: int, rows: int) -> pa.Table:
     texts = np.random.default_rng(1)  # of both months
     words = np.array(["".join(texts.choice(list("abcdefgh"), 11)) for _ in range(40)])
     floats, numbers = texts.normal(0, 1, 30), texts.integers(-(2**62), 2**62, 30)
+    planes = [(texts.integers(0, 256, period), shift) for period, shift in ((7, 48), (11, 24), (13, 0))]
     cycle = np.resize(texts.integers(0, 2**31, 90), rows)
     odd = texts.choice([0.0, 1.5, -2.5, np.nan, np.inf, -np.inf, -0.0], 5000)[:rows]
     told = month == 1
@@ -89,6 +86,7 @@ def table(month: int, rows: int) -> pa.Table:
         "few_floats": pa.array(random.choice(floats, rows)),
         "few_numbers": pa.array(random.choice(numbers, rows)),
         "cycle": pa.array(cycle, pa.int64()),
+        "planes": pa.array(sum(part[np.arange(rows) % len(part)] << shift for part, shift in planes), pa.int64()),
         "few_words": pa.array(random.choice(words, rows)),
         "message": pa.array(["message"] + [f"m{n}" for n in random.integers(0, 99, rows - 1)]),
         "page": pa.array(["page"] + [f"p{n}" for n in random.integers(0, 99, rows - 1)]),
@@ -102,6 +100,14 @@ def table(month: int, rows: int) -> pa.Table:
         "huge": pa.array([str(int(n) ** 12) for n in walk]).cast(pa.decimal256(70, 1)),
         "pairs": pa.array([None if x == 1 else [x, None] for x in a.tolist()], pa.list_(pa.int8(), 2)),
         "lists": pa.array([[[y] * y] for y in b.tolist()], pa.large_list(pa.list_(pa.int16()))),
+        "map": pa.array(
+            [None if x == 2 else [("k", x), ("", None)][:y] for x, y in zip(a.tolist(), b.tolist(), strict=True)],
+            pa.map_(pa.string(), pa.int8()),
+        ),
+        "tensor": pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.int8(), [1, 2], dim_names=["y", "x"], permutation=[1, 0]),
+            pa.array([[x, 1] for x in a.tolist()], pa.list_(pa.int8(), 2)),
+        ),
         "uuid": pa.array([int(n).to_bytes(16, "big") for n in walk], pa.binary(16)).cast(pa.uuid()),
         "ordered": pa.DictionaryArray.from_arrays(pa.array(b, pa.int8()), ["s", "m", "l"], ordered=True),
     }
@@ -239,15 +245,3 @@ def by_hand() -> Iterator[None]:
         for module in (encode, sampling):
             stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         yield
-
-
-def remove(root: str, partition: str) -> None:
-    """A commit without the partition, and one that condemns its objects."""
-    archive = open_archive(root)
-    state = read_state(archive)
-    ref = state.partitions[partition]
-    layers = Snapshot(archive, state).manifest(partition).layers
-    gone = Proposal(changes=(Change(partition, None),))
-    append(archive, lambda _: gone, op_key="remove", since=state.head, writer="golden")
-    dead = Proposal(condemned=(ref.name, *(layer.file.name for layer in layers)))
-    append(archive, lambda _: dead, op_key="condemn", since=state.head + 1, writer="golden")

@@ -98,6 +98,30 @@ def test_nothing_depends_on_the_linear_algebra_or_on_a_gpu(lake, model, here, tm
     assert run_elsewhere(lake, model, tmp_path, **settings) == here
 
 
+DECODED_WITHOUT_TORCH = """
+import json, sys
+from tests.golden.decode import GOLDEN, digests
+found = digests(GOLDEN)
+print(json.dumps([found, sorted({"torch", "cupy", "jax", "numba.cuda.cudadrv.driver"} & set(sys.modules))]))
+"""
+
+
+@pytest.mark.parametrize(
+    "devices",
+    ["", pytest.param("0", marks=pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="no GPU here"))],
+    ids=["no GPU", "a GPU"],
+)
+def test_decoding_knows_of_no_gpu(here, devices):
+    """Nothing that could compute there is even loaded, whether one can be seen or not."""
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": devices}
+    done = subprocess.run(
+        [sys.executable, "-c", DECODED_WITHOUT_TORCH], env=settings, cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [here["digests"], []]
+
+
 PROCESSORS = {
     "without vectors": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
     "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+avx2,+fma"},

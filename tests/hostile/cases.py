@@ -2,7 +2,7 @@
 
     damaged     a file changes as accidents and meddlers change it; every SHA-256 stays as it was written
     payload     streams of a block change; everything that refers to them fits again
-    model       plan, structure, weights, mixing plan change; the same
+    model       plan, structure, mixing plan, weights change; the same
     metadata    JSON values of marker, commits, manifests, table records change; the same
 
 A damaged archive is refused by name, or gives the very bytes that were stored: nothing else. In the others every hash
@@ -24,14 +24,16 @@ from ae_core.archive import fields
 from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.names import MARKER
 from ae_core.archive.reader import open_snapshot
+from ae_core.codec import Codec
 from ae_core.coder.payload import pack_streams
 from ae_core.coder.weights import pack_tensors, unpack_tensors
-from ae_core.columns.packing import pack_bytes, pack_ints, read_varint, unpack_bytes, write_varint
+from ae_core.columns.packing import pack_bytes, pack_ints, unpack_bytes
 from ae_core.dataset import Archive
 from ae_core.errors import Corrupt, LatentlakeError
 from ae_core.jobs.listing import archive_log, list_archive, show_partition
 from ae_core.jobs.verify import verify
-from ae_core.pipeline import Codec, StoredBlock, decode_blocks, preview_blocks
+from ae_core.pipeline import StoredBlock, decode_blocks, preview_blocks
+from ae_core.varints import read_varint, write_varint
 from tests.hostile.damage import spoil_bytes, spoil_json
 from tests.hostile.golden_parts import NAMES, Block, Golden, golden, packed, relinked, with_shared
 from tests.hostile.memory_store import MemoryStore
@@ -171,27 +173,26 @@ def _spoil_plan(rng: random.Random, data: bytes) -> bytes:
         length, at = read_varint(data, at)
         blobs.append(data[at : at + length])
         at += length
-    schema_size, start = read_varint(head, 0)
-    schema, text = head[start : start + schema_size], head[start + schema_size :]
-    kind = rng.randrange(10)
+    parts, start = [], 0
+    for _ in range(2):
+        length, start = read_varint(head, start)
+        parts.append(head[start : start + length])
+        start += length
+    (schema, mixing), text = parts, head[start:]
+    kind = rng.randrange(13)
     if kind == 0:
         schema = spoil_bytes(rng, schema, [])
+    elif kind >= 10 and mixing:
+        mixing = _spoil_mixing(rng, mixing)
     elif kind <= 2 and blobs:
         place = rng.randrange(len(blobs))
         blobs[place] = _small_stream(rng) if rng.randrange(3) == 0 else spoil_bytes(rng, blobs[place], blobs)
     else:
         text = json.dumps(spoil_json(rng, json.loads(text)), ensure_ascii=True).encode()
-    head = write_varint(len(schema)) + schema + text
+    head = b"".join((write_varint(len(schema)), schema, write_varint(len(mixing)), mixing, text))
     inner = pack_bytes(head) if len(head) < 4096 else b"\0" + head
     out = write_varint(len(head)) + write_varint(len(inner)) + inner + write_varint(len(blobs))
     return out + b"".join(write_varint(len(blob)) + blob for blob in blobs)
-
-
-def _spoil_structure(rng: random.Random, data: bytes) -> bytes:
-    import zstandard
-
-    meta = json.loads(zstandard.ZstdDecompressor().decompress(data))
-    return zstandard.ZstdCompressor(1).compress(json.dumps(spoil_json(rng, meta)).encode())
 
 
 def _spoil_weights(rng: random.Random, data: bytes) -> bytes:
@@ -243,9 +244,7 @@ def _spoil_mixing(rng: random.Random, data: bytes) -> bytes:
 
 _SPOILT: dict[str, Callable[[random.Random, bytes], bytes]] = {
     "plan": _spoil_plan,
-    "structure": _spoil_structure,
     "weights": _spoil_weights,
-    "mixing": _spoil_mixing,
 }
 
 

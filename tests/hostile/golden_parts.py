@@ -16,9 +16,9 @@ import safetensors.numpy
 from ae_core.archive import fields
 from ae_core.archive.names import COMMITS, MARKER, WITNESSES
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.codec import Codec
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.dataset import Archive
-from ae_core.pipeline import Codec
 from tests.hostile.memory_store import MemoryStore
 
 HOME = Path(__file__).parent.parent / "golden" / "format-0"

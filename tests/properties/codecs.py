@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ae_core.codec import Codec, symbol_columns
 from ae_core.columns import ColumnPlan, TablePlan
 from ae_core.columns.derived import Lookup
 from ae_core.kernels.frozen import PreviewHead
@@ -29,7 +30,6 @@ from ae_core.mixing.plan import (
     Reference,
     Tap,
 )
-from ae_core.pipeline import Codec, symbol_columns
 from ae_core.vector_types import vector_shape
 from ae_core.vectors import FrozenVectors, VectorCoder, cells_of
 from ae_core.vectors.network import LATENT_LEVELS, MOST_LEVELS

@@ -228,6 +228,12 @@ def _extensions() -> Iterator[Kind]:
         lambda rng, rows: rng.integers(0, 5, (rows, 4)).tolist(),
         "fixed-shape tensor",
     )
+    yield _of(
+        pa.fixed_shape_tensor(pa.int8(), [1, 2], dim_names=["y", "x"], permutation=[1, 0]),
+        [[-128, 127]],
+        lambda rng, rows: rng.integers(0, 5, (rows, 2)).tolist(),
+        "permuted tensor",
+    )
     yield _of(pa.bool8(), [0, 1, -1, 127], lambda rng, rows: rng.integers(0, 2, rows).tolist(), "bool8")
     yield _of(pa.opaque(pa.binary(), "point", "gis"), [b"", b"\x00"], _bytes, "opaque")
 

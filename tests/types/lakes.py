@@ -50,15 +50,9 @@ def compress(lake: Path, archive: Path, columns: Mapping[str, object], where: Se
 def decode(lake: Path, archive: Path, out: Path) -> list[Trip]:
     """Decode an archive, and read its files and the lake's with plain pyarrow; a partition each."""
     ae_core.decode(str(archive), str(out))
-    names = sorted(path.relative_to(lake) for home in sorted(lake.iterdir()) for path in _with_rows(home))
+    names = sorted(path.relative_to(lake) for path in lake.rglob("*.parquet"))
     assert names == sorted(path.relative_to(out) for path in out.rglob("*.parquet"))
     return [Trip(read(lake / name), without_losses(read(out / name))) for name in names]
-
-
-def _with_rows(partition: Path) -> list[Path]:
-    """The files that hold a partition's rows: one without rows comes back only where there is no other."""
-    files = sorted(partition.rglob("*.parquet"))
-    return [file for file in files if pq.ParquetFile(file).metadata.num_rows] or files[:1]
 
 
 def read(path: Path) -> pa.Table:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ae_core.codec import Codec
 from ae_core.columns import build_plan
 from ae_core.errors import PolicyError
-from ae_core.pipeline import Codec, StoredBlock, decode_blocks, encode_blocks
+from ae_core.pipeline import StoredBlock, decode_blocks, encode_blocks
 from ae_core.policy import ResolvedPolicy, load_policy, resolve
 from tests.properties.codecs import random_codec
 from tests.properties.recipes import finite_range
@@ -155,7 +156,7 @@ def lines() -> Iterator[str]:
     for kind in (*CHANGED, *REFUSED):
         yield f"| {kind} | {parquet_says(kind) or 'refused by Parquet: no lake holds it'} |"
     yield "\nTwo columns of one name are refused with that name; any other name is fine, even none. A file without"
-    yield "rows beside others of its partition is not written back."
+    yield "rows comes back as one, with its name."
 
 
 def page() -> str:

@@ -120,6 +120,20 @@ def test_lakes_without_rows_or_columns_come_back(tmp_path: Path) -> None:
         assert trip.rebuilt.num_rows == 0
 
 
+def test_files_without_rows_come_back_beside_others(tmp_path: Path) -> None:
+    table = table_of(SMALL[:9], 9)
+    lake = write_lake(tmp_path / "lake", [table])
+    for name in ("a", "part-00", "z"):
+        pq.write_table(table.slice(0, 0), lake / f"p=0/{name}.parquet")
+    compress(lake, tmp_path / "archive", {})
+    trips = decode(lake, tmp_path / "archive", tmp_path / "out")
+    assert sorted(trip.rebuilt.num_rows for trip in trips) == [0, 0, 0, 9]
+    for trip in trips:
+        judge(trip.original, trip.rebuilt, {})
+    ae_core.decode(str(tmp_path / "archive"), str(tmp_path / "part"), rows="2:4")
+    assert [pq.ParquetFile(path).metadata.num_rows for path in (tmp_path / "part").rglob("*.parquet")] == [2]
+
+
 def test_two_columns_of_one_name_are_refused_by_name(tmp_path: Path) -> None:
     twice = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "b", "a"])
     with pytest.raises(LakeError, match="more than one column named 'a'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import ae_core
-from flows.cli import app
+from ae_core.jobs import profile
+from flows.cli import app, write_commands
 
 ROWS = 200  # a month: so few that no model is trained
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -41,9 +43,26 @@ def flights(tmp_path_factory, repository):
     return root
 
 
-@pytest.mark.parametrize("guide", ["analyst", "auditor"])
-def test_every_snippet_runs(guide, flights, repository, monkeypatch, capsys):
+def without_prefect(request):
+    """The run of a request by the library alone: flows are tested elsewhere, and take seconds to start."""
+    given = {name: getattr(request, name) for name in ("where", "threads", "page_data", "note")}
+    policy = tmp_policy(request.policy)
+    return ae_core.compress(request.lake, request.archive, policy=policy, **given)
+
+
+def tmp_policy(text):
+    Path("asked.yaml").write_text(text)
+    return "asked.yaml"
+
+
+@pytest.mark.parametrize("guide", ["analyst", "auditor", "engineer"])
+def test_every_snippet_runs(guide, flights, repository, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(flights)
+    if guide == "engineer":  # starts from a lake alone
+        shutil.copytree(flights / "flights", tmp_path / "flights")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(write_commands, "_run_flow", without_prefect)
+        monkeypatch.setattr(profile, "TRIED_DIMENSIONS", 0)  # trainings are tested elsewhere
     names = {}
     ran = 0
     for kind, text in snippets(repository, guide):
@@ -59,6 +78,10 @@ def test_every_snippet_runs(guide, flights, repository, monkeypatch, capsys):
     said = capsys.readouterr().out
     if guide == "analyst":
         assert f"(3, 'original', {ROWS}), (4, 'bounded', {ROWS})" in said
+    elif guide == "engineer":
+        assert (tmp_path / "report.html").exists()
+        assert (tmp_path / "plan.html").exists()
+        assert "('month=3', 'unchanged')" in said
     else:
         assert "→" in said
         assert "check 'mean delay by carrier': passed" in said

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ae_core.codec import Codec
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.columns import TablePlan, build_plan, check_block, encode_columns, preview_columns
 from ae_core.errors import Corrupt, LatentlakeError, ModelError, NoLatents, UsageError
@@ -20,7 +21,7 @@ from ae_core.kernels import reference
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.frozen import FrozenEncoder, PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
-from ae_core.pipeline import Codec, decode_block, encode_block, latents_of, preview_block
+from ae_core.pipeline import decode_block, encode_block, latents_of, preview_block
 from ae_core.policy import Bound, ResolvedPolicy
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview
 

@@ -9,6 +9,8 @@ import pytest
 
 import ae_core
 from ae_core import pipeline
+from ae_core.codec import Codec
+from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.columns import build_plan, check_block, encode_columns
 from ae_core.columns.same import equal_cells
 from ae_core.errors import BoundViolated, Corrupt, PolicyError
@@ -47,7 +49,7 @@ def images(rows: int) -> pa.Array:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[pipeline.Codec, pa.Table, ResolvedPolicy]:
+def trained() -> tuple[Codec, pa.Table, ResolvedPolicy]:
     """A table whose two vector columns have an autoencoder each."""
     table = pa.table({"v": lists(150), "image": images(150)})
     policy = ResolvedPolicy({"v": ABS, "image": Bound("abs", ABS.value * 60)})
@@ -57,7 +59,7 @@ def trained() -> tuple[pipeline.Codec, pa.Table, ResolvedPolicy]:
     return codec, table, policy
 
 
-def rebuilt(codec: pipeline.Codec, table: pa.Table) -> pa.Table:
+def rebuilt(codec: Codec, table: pa.Table) -> pa.Table:
     block = pipeline.encode_block(codec, table)
     return pipeline.decode_block(codec, block.latents, block.residuals, table.num_rows)
 
@@ -78,7 +80,7 @@ def test_what_the_sample_never_had_keeps_its_bound(trained):
 
 def test_a_model_read_back_gives_the_same_bytes_and_rows(trained):
     codec, table, _ = trained
-    again = pipeline.Codec.from_bytes(codec.to_bytes())
+    again = Codec.from_bytes(codec.to_bytes())
     assert again.to_bytes() == codec.to_bytes()
     assert pipeline.encode_block(again, table) == pipeline.encode_block(codec, table)
     check_block(
@@ -160,10 +162,10 @@ def test_a_network_whose_sums_could_leave_32_bits_is_refused(trained):
 def test_damaged_streams_are_damage_or_a_table(trained, name):
     codec, table, _ = trained
     block = pipeline.encode_block(codec, table)
-    streams = pipeline.unpack_streams(block.residuals)
+    streams = unpack_streams(block.residuals)
     for data in (b"", streams[name][:3], streams[name][:-1], streams[name] + b"\0", bytes(len(streams[name]))):
         try:
-            payload = pipeline.pack_streams(streams | {name: data})
+            payload = pack_streams(streams | {name: data})
             found = pipeline.decode_block(codec, block.latents, payload, table.num_rows)
         except Corrupt:
             continue
@@ -187,7 +189,7 @@ def test_the_page_s_reader_agrees_where_there_is_no_autoencoder(kind):
     plan = build_plan(table.schema, [table], policy)
     domain, codes = plan.columns[0].elements.domain, encode_columns(plan, table).vectors[0].reshape(rows, -1)
     shape = (kind.list_size,)
-    codec = pipeline.Codec(plan, None, vectors={0: find_coder(shape, domain.levels, domain.size, codes, None)})
+    codec = Codec(plan, None, vectors={0: find_coder(shape, domain.levels, domain.size, codes, None)})
     block = pipeline.encode_block(codec, table)
     found = reader.Block(reader.read_model(codec.to_bytes()), b"", block.residuals, rows).table()
     assert equal_cells(found["v"].combine_chunks(), rebuilt(codec, table)["v"].combine_chunks()).all()

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ae_core.codec import Codec
 from ae_core.columns import check_block
 from ae_core.errors import Corrupt
 from ae_core.fitting import train_codec
-from ae_core.pipeline import Codec, decode_block, encode_block, preview_block
+from ae_core.pipeline import decode_block, encode_block, preview_block
 from ae_core.policy import Bound, ResolvedPolicy
 
 ROWS = 2_400

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ae_core.pipeline import Codec
+from ae_core.codec import Codec
 from ae_core.uses.surprise import surprise
 from tests.benchmarks.uses.data import (
     Figures,

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import ae_core
+from ae_core.codec import Codec
 from ae_core.fitting import train_codec
 from ae_core.lake import BLOCK_ROWS
-from ae_core.pipeline import Codec
 from ae_core.policy import policy_from_range, resolve
 from tests.benchmarks.fidelity import finite_extremes
 from tests.benchmarks.tables import TABLES

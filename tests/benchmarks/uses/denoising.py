@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ae_core.codec import Codec
 from ae_core.jobs.denoise import EVIDENCE
-from ae_core.pipeline import Codec
 from ae_core.uses.denoising import denoise_block
 from tests.benchmarks.uses.data import (
     Figures,

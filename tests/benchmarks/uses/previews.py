@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ae_core.codec import Codec
 from ae_core.columns import encode_columns
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.frozen import PreviewHead
 from ae_core.kernels.preview import preview_codes
-from ae_core.pipeline import Codec, encode_block
+from ae_core.pipeline import encode_block
 from ae_core.uses.previews import PreviewError, pca_exact, pca_preview, preview_error
 from tests.benchmarks.uses.data import Figures, archived_codec, blocks_of, flights, labelled, open_table, train
 

@@ -18,10 +18,11 @@ import pyarrow as pa
 import zstandard
 from pcodec import ChunkConfig, standalone
 
+from ae_core.codec import Codec
 from ae_core.columns import check_block
 from ae_core.fitting import train_codec
 from ae_core.lake import block_rows
-from ae_core.pipeline import Codec, decode_block, encode_block
+from ae_core.pipeline import decode_block, encode_block
 from ae_core.policy import Bound, ResolvedPolicy
 from tests.benchmarks.uses.data import Figures
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
+from .coders import Mixing, decode_group
 from .columns import SPECIALS, rebuilt
-from .mixing import Mixing
-from .network import decode_group
 from .streams import Bytes, array_of, cells_of, dtype_of, streams_of
 from .vectors import Vectors, vectors_of
 

@@ -15,24 +15,24 @@ class Column(Record):
         """`at`: the first of its symbol positions."""
         if self.elements:
             storage = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+            self.elements = Column(self.elements)
             self.elements.prepare(pa.field(field.name, storage.value_type), blobs, 0)
         text = pa.types.is_dictionary(field.type) and is_letters(field.type.value_type) and not field.type.ordered
         self.kind, self.at, self.digits = field.type.value_type if text else field.type, at, 0
         self.symbols = bool(self.domain) and self.coder in ("network", "mixing", "plain")
         if self.domain:
             self.levels, _, self.specials = self.domain
-            self.code, self.size = self.code or Record(), self.levels + len(self.specials)
-            self.wide, self.shift, room = self.levels > 64_000, self.code.shift or 0, 256 - len(self.specials)
+            self.size, self.first, self.shift = self.levels + len(self.specials), self.first or 0, self.shift or 0
+            self.wide, room = self.levels > 64_000, 256 - len(self.specials)
             self.low = 1 if self.levels <= room or self.wide else max(64, -(-self.levels // room))
             self.high, self.digits = -(-self.levels // self.low), (1 + (self.low > 1)) * self.symbols
             self.list = Bytes(blobs[self.words]).words(self.levels) if self.words else None
-            self.list = np.cumsum(Bytes(blobs[self.code.listed]).ints(self.levels)) if self.code.listed else self.list
+            self.list = np.cumsum(Bytes(blobs[self.listed]).ints(self.levels)) if self.listed else self.list
         self.numbered, self.given = self.coder == "plain" and self.wide, self.coder == "plain" and self.digits
         if self.lookup:
             places, codes = Bytes(blobs[self.lookup.table]).parts(2)
-            summed, places = codes.take(1) == b"\1", np.cumsum(places.ints(self.lookup.count))
-            codes = codes.ints(self.lookup.count)
-            self.table = dict(zip(places.tolist(), (np.cumsum(codes) if summed else codes).tolist(), strict=True))
+            places, codes = np.cumsum(places.ints(self.lookup.count)), codes.ints(self.lookup.count)
+            self.table = dict(zip(places.tolist(), codes.tolist(), strict=True))
 
     def symbols_of(self, codes):
         """(rows, digits) symbols of codes."""
@@ -49,8 +49,8 @@ class Column(Record):
         """The cells of value codes; where codes leave low bits out, of code * 2^shift + low bits."""
         if self.pattern:
             return np.array([*map(self.filled, numbers.tolist()), None])[:-1]
-        levels = numbers + self.code.first if self.list is None else self.list[numbers]
-        return levels if self.words else rebuilt(self.code.quantiser or self.quantiser, levels)
+        levels = numbers + self.first if self.list is None else self.list[numbers]
+        return levels if self.words else rebuilt(self.coded or self.quantiser, levels)
 
     def filled(self, code):
         """The text of a pattern's code."""
@@ -70,10 +70,10 @@ class Column(Record):
             middle = (least + most) // 2
             less = self.cells(middle) < cells
             least, most = np.where(less, middle + 1, least), np.where(less, most, middle)
-        quantiser = self.code.quantiser or Record()
+        quantiser = self.coded or Record()
         if quantiser.kind == "FloatDecimal":
             m = np.nan_to_num(np.rint(cells.astype("f8") * float(10**quantiser.digits)).clip(-(2**53), 2**53))
-            least = (m.astype(np.int64) - quantiser.grid.lo - self.code.first).clip(0, most.max(initial=0))
+            least = (m.astype(np.int64) - quantiser.grid.lo - self.first).clip(0, most.max(initial=0))
         codes = np.where(bits(self.cells(least)) == bits(cells), least >> self.shift, self.size - 1)
         for i, name in enumerate(self.specials[:-1]):
             null = name == "null"
@@ -89,8 +89,8 @@ def bits(cells):
 def rebuilt(q, levels):
     """The cells of a quantiser's levels."""
     if q.kind == "IntGrid":
-        starts = (int(level) * q.step % 2**64 for level in levels)
-        cells = (q.lo + (start if q.step == 1 else min(start + q.half, q.hi - q.lo)) for start in starts)
+        half, starts = q.step // 2 if q.half is None else q.half, (int(level) * q.step % 2**64 for level in levels)
+        cells = (q.lo + (start if q.step == 1 else min(start + half, q.hi - q.lo)) for start in starts)
         return np.array([cell % 2**64 for cell in cells], np.uint64).view(np.int64)
     if q.kind == "FloatGrid":
         return (float.fromhex(q.offset) + levels.astype("f8") * float.fromhex(q.step)).astype(f"f{q.width}")

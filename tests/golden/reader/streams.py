@@ -76,7 +76,7 @@ class Bytes:
 
     def words(self, count):
         """[B3]"""
-        _, (lengths, shared, text), found = self.take(1), self.parts(3), [b""]
+        (lengths, shared, text), found = self.parts(3), [b""]
         text = text.text()
         for length, keep in zip(lengths.ints(count), shared.ints(count), strict=True):
             found.append(found[-1][:keep] + text.take(length))

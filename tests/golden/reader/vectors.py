@@ -3,8 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from .mixing import Mixing
-from .network import Weights
+from .coders import Mixing, weights
 from .streams import Bytes
 
 
@@ -50,7 +49,7 @@ class Vectors:
 
     def __init__(self, parts, kind):
         self.kind, self.size, self.parts = kind, storage_of(kind).list_size, parts
-        self.net = Weights(parts["weights"]).tensors if "weights" in parts else None
+        self.net = weights(parts["weights"]) if "weights" in parts else None
         self.cells, self.around = cut(kind)
 
     def pieces(self, data, plan, rows, step, known):

@@ -9,20 +9,12 @@ import pytest
 import zstandard
 from hypothesis import given
 
-from ae_core.columns.packing import (
-    join_parts,
-    pack_bytes,
-    pack_ints,
-    read_varint,
-    split_parts,
-    unpack_bytes,
-    unpack_ints,
-    write_varint,
-)
+from ae_core.columns.packing import join_parts, pack_bytes, pack_ints, split_parts, unpack_bytes, unpack_ints
 from ae_core.columns.plain import pack_array, unpack_array
 from ae_core.columns.same import same_cells
 from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt
+from ae_core.varints import read_varint, write_varint
 
 INT64 = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
 EXTREMES = np.array([-(2**63), 2**63 - 1, 0, -1, 1], np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from ae_core.columns import TablePlan, build_plan, check_block, decode_columns, encode_columns
+from ae_core.columns import TablePlan, build_plan, check_block, decode_columns, encode_columns, read_plan, write_plan
 from ae_core.policy import policy_from_range, resolve
 
 ROWS = 16_000
@@ -39,7 +39,7 @@ def flights(seed: int = 0, rows: int = ROWS) -> pa.Table:
 
 TABLE = flights()
 POLICY = resolve(policy_from_range(0), TABLE.schema, {})
-PLAN = TablePlan.from_bytes(build_plan(TABLE.schema, [TABLE], POLICY).to_bytes())
+PLAN = read_plan(write_plan(build_plan(TABLE.schema, [TABLE], POLICY)))[0]
 
 
 def coder(name: str) -> str:
@@ -109,4 +109,4 @@ def test_a_key_that_leaves_the_network_gives_its_lookups_back() -> None:
     assert moved.columns[moved.index_of["distance"]].coder == "network"
     assert "dest" not in {moved.columns[symbol.column].name for symbol in moved.symbols}
     round_trip(TABLE, moved)
-    round_trip(TABLE, TablePlan.from_bytes(moved.to_bytes()))
+    round_trip(TABLE, read_plan(write_plan(moved))[0])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pytest
 
 from ae_core.dataset import open_archive
+from ae_core.errors import OutputExists
 from ae_core.jobs import audit as audits
 from ae_core.jobs.commit import commit_batch
 from ae_core.jobs.encode import encode_partition
@@ -22,7 +24,20 @@ def _committed(run) -> str:
 def test_page_data_of_the_archive_alone_are_those_of_the_originals(run, lake, monkeypatch, tmp_path):
     archive = _committed(run)
     seen = []
-    monkeypatch.setattr(audits, "write_page", lambda path, source, certificates, details, whole: seen.append(details))
+
+    class Page:
+        def __init__(self, html, source, partitions, *, whole, redacted):
+            seen.append({})
+
+        def add(self, certificate, detail, *, problem):
+            seen[-1][certificate.partition] = detail
+
+        def finish(self):
+            pass
+
+        discard = finish
+
+    monkeypatch.setattr(audits, "PageFile", Page)
     assert audits.audit(archive, lake=str(lake), html=str(tmp_path / "page.html")).ok
     shutil.rmtree(lake)
     assert audits.audit(archive, html=str(tmp_path / "page.html")).ok
@@ -39,6 +54,20 @@ def test_page_data_of_the_archive_alone_are_those_of_the_originals(run, lake, mo
             (found.columns[0].histogram.original, wanted.columns[0].histogram.original),
         ):
             assert np.abs(np.cumsum(one) - np.cumsum(two)).max() <= max(two) / 34 + 1
+
+
+def test_the_page_is_of_all_partitions_even_where_few_are_audited(run, tmp_path):
+    archive = _committed(run)
+    page = tmp_path / "page.html"
+    assert len(audits.audit(archive, html=str(page), sample=0.5).partitions) == 1
+    text = page.read_text()
+    assert "as recorded" in text
+    assert ">proved<" in text
+    assert len(list((tmp_path / "page.pages" / "partitions").iterdir())) == 2
+    assert not list(tmp_path.glob(".*"))
+    page.unlink()
+    with pytest.raises(OutputExists, match=r"page\.pages"):
+        audits.audit(archive, html=str(page))
 
 
 def test_certificates_are_those_that_a_fresh_measurement_gives(run, lake):

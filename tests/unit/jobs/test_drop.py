@@ -13,11 +13,11 @@ import pytest
 import ae_core
 from ae_core.archive.log import read_log
 from ae_core.archive.reader import open_snapshot
+from ae_core.codec import Codec
 from ae_core.errors import UsageError
 from ae_core.jobs.collect import collect
 from ae_core.jobs.drop import drop
 from ae_core.jobs.listing import archive_log
-from ae_core.pipeline import Codec
 
 NUMBER = 987_654_321_123
 CANARY = "Canary Wharf-4711"

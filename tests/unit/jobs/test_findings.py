@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from html import unescape
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import ae_core
+from ae_core.errors import OutputExists
 from ae_core.jobs.findings import look
 from ae_core.policy import Bound
 from flows.cli import app
@@ -87,7 +89,7 @@ def lake(tmp_path_factory):
 
 
 def test_the_proposal_follows_the_findings(lake):
-    profile = ae_core.plan(lake)
+    profile = ae_core.plan(lake, train=False)
     bounds = {column.name: column.bound for column in profile.columns}
     assert bounds["id"] == bounds["fare"] == "exact"
     assert 0.03 < float(bounds["temp"].removeprefix("±")) < 0.07
@@ -95,7 +97,8 @@ def test_the_proposal_follows_the_findings(lake):
     sizes = [one.bytes for one in profile.by_range]
     assert [one.range for one in profile.by_range] == [0, 0.001, 0.01, 0.05]
     assert sizes == sorted(sizes, reverse=True)
-    warned = ae_core.plan(lake, range_=0.01).warnings
+    assert all((one.coder, one.bytes) == ("plain", one.plain_bytes) for one in profile.by_range)
+    warned = ae_core.plan(lake, range_=0.01, train=False).warnings
     assert [line.split()[0] for line in warned] == ["id", "temp", "fare"]
 
 
@@ -108,6 +111,42 @@ def test_explain_says_everything_of_one_column(lake, capsys):
         assert app.run(["plan", lake, "--explain", name]) == 0
     assert app.run(["plan", lake, "--explain", "nothing"]) == 2
     assert "no column 'nothing'" in capsys.readouterr().err
+
+
+def test_the_page_has_picture_findings_and_warnings(lake, tmp_path):
+    page = tmp_path / "plan.html"
+    profile = ae_core.plan(lake, range_=0.01, html=str(page), train=False)
+    text = unescape(page.read_text())
+    assert text.count("<svg") == 1
+    for said in (*profile.warnings, *(line for column in profile.columns for line in column.findings)):
+        assert said in text
+    assert profile.html == str(page)
+    with pytest.raises(OutputExists):
+        ae_core.plan(lake, html=str(page))
+
+
+@pytest.mark.full
+@pytest.mark.ci
+def test_a_short_training_predicts_about_what_an_archive_takes(tmp_path):
+    """Within a minute, not far from the archive, and never less than three quarters of it."""
+    random = np.random.default_rng(3)
+    rows = 60_000
+    kind = random.integers(0, 40, rows)
+    table = pa.table({
+        "kind": [f"k{i}" for i in kind],
+        "size": np.round(kind * 3 + random.normal(0, 2, rows), 3),
+        "cost": np.round(kind * kind + random.normal(0, 9, rows), 3),
+        "hour": np.sort(random.integers(0, 5000, rows)),
+    })  # fmt: skip
+    (tmp_path / "lake").mkdir()
+    pq.write_table(table, tmp_path / "lake" / "a.parquet")
+    profile = ae_core.plan(str(tmp_path / "lake"))
+    assert {one.range: one.coder for one in profile.by_range}[0.01] == "network"
+    assert all(one.preview_error is not None for one in profile.by_range if one.coder == "network")
+    predicted = {one.range: one.bytes for one in profile.by_range}[0.01]
+    ae_core.compress(str(tmp_path / "lake"), str(tmp_path / "archive"), range_=0.01)
+    size = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*") if path.is_file())
+    assert 0.75 * size < predicted < 1.6 * size, (predicted, size)
 
 
 def test_sensitive_columns_show_no_value(lake, tmp_path, capsys):

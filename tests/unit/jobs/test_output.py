@@ -51,6 +51,15 @@ def test_an_empty_partition_still_becomes_a_file(tmp_path):
     assert pq.read_table(tmp_path / "a").num_rows == 0
 
 
+def test_files_without_rows_stand_among_others(tmp_path):
+    files = [("a", 0), ("b", 2), ("c", 0), ("d", 0), ("e", 1), ("f", 0), ("g", 0)]
+    for tables in ([_table(0, 3)], [_table(0, 0), _table(0, 2), _table(2, 1)]):
+        written = _write(tmp_path / str(len(tables)), files, tables)
+        assert [(file.name, file.rows) for file in written] == files
+        for name, rows in files:
+            assert pq.ParquetFile(tmp_path / str(len(tables)) / name).metadata.num_rows == rows
+
+
 @pytest.mark.parametrize("rows", [2, 4])
 def test_a_wrong_number_of_rows_is_damage(tmp_path, rows):
     with pytest.raises(Corrupt):

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ae_core.codec import Codec
 from ae_core.coder.payload import pack_streams, unpack_streams
 from ae_core.columns import check_block
 from ae_core.errors import Corrupt
 from ae_core.fitting import train_codec
-from ae_core.pipeline import Codec, decode_block, encode_block
+from ae_core.pipeline import decode_block, encode_block
 from ae_core.policy import policy_from_range, resolve
 
 

@@ -111,6 +111,8 @@ def test_secrets_are_neither_kept_nor_drawn_even_from_a_record_that_asks_for_the
         {"errors": [[99, 1, 5, 1, "11"]]},
         {"errors": [[1, 1, 5, 0, "11"]]},
         {"errors": [[1, 1, 5, 1, "1!"]]},
+        {"errors": [[1, 1, 0, 1, "11"]]},
+        {"errors": [[1, -1, 5, 1, "11"]]},
         {"values": [[0, 0, 0, 1, "111"]]},  # of a column of words
         {"values": [[1, 0, 0, 1, "1"]]},
         {"values": [[1, 10**30, 0, 1, "111"]]},

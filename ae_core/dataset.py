@@ -259,6 +259,11 @@ class Partition:
         return self.manifest.rows
 
     @property
+    def block_rows(self) -> int:
+        """Rows of each of its blocks but the last, which may have fewer."""
+        return max(self.manifest.block_rows, default=1)
+
+    @property
     def certificate(self) -> Certificate:
         """The measured loss of every column, as it was recorded."""
         codec = self._archive.codec(self.manifest) if self.manifest.model else None

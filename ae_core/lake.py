@@ -35,10 +35,13 @@ from ae_core.selection import Where, parse_where, selected
 from ae_core.vector_types import element_type, vector_shape
 
 BLOCK_ROWS = 65_536
+BLOCK_CELLS = 1 << 25
+"""Of a block of a table that is wider than 512 columns: encoding holds a few hundred bytes a column and row of it."""
+LEAST_BLOCK_ROWS = 1024
 REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
-_BLOCK_ELEMENTS = 1 << 22  # of the vectors of a block
+_ELEMENT_CELLS = 8
 _SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -295,20 +298,18 @@ def common_schema(partitions: Sequence[LakePartition]) -> pa.Schema:
 
 
 def row_cells(columns: pa.Schema) -> int:
-    """Numbers and texts of a row: a vector counts its elements."""
-    return sum(math.prod(vector_shape(field.type)) if element_type(field.type) else 1 for field in columns)
+    """Columns of a table, each element of a vector counted as several: all of them are held as numbers of 64 bits."""
+    kinds = [field.type for field in columns]
+    return sum(_ELEMENT_CELLS * math.prod(vector_shape(kind)) if element_type(kind) else 1 for kind in kinds)
 
 
-def block_rows(columns: pa.Schema) -> int:
-    """Rows of a block: fewer where vectors are long, so that what a block takes stays bounded."""
-    elements = sum(math.prod(vector_shape(field.type)) for field in columns if element_type(field.type))
-    return BLOCK_ROWS if not elements else max(1, min(BLOCK_ROWS, _BLOCK_ELEMENTS // elements))
+def block_rows(columns: int) -> int:
+    """Rows of the blocks that a table of so many columns is cut into."""
+    return min(BLOCK_ROWS, max(LEAST_BLOCK_ROWS, BLOCK_CELLS // max(1, columns)))
 
 
-def read_blocks(partition: LakePartition, rows: int | None = None) -> Iterator[pa.Table]:
+def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa.Table]:
     """Tables of exactly ``rows`` rows (the last one may be shorter), cut across files and row groups, in order.
-
-    None means as many as `block_rows` of its schema.
 
     Every table has the schema of `schema`, metadata included. Memory holds one block and the read buffers. A
     partition without rows yields nothing.
@@ -319,7 +320,6 @@ def read_blocks(partition: LakePartition, rows: int | None = None) -> Iterator[p
         A file is not Parquet, is damaged, has another schema, or is no longer there.
     """
     target = schema(partition)
-    rows = block_rows(target) if rows is None else rows
     held: list[pa.Table] = []
     count = 0
     for batch in _batches(partition, rows):
@@ -467,7 +467,7 @@ def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> d
     """Extremes of the finite values of some columns, by reading them."""
     ends: dict[str, list[Any]] = {name: [] for name in names}
     for partition in partitions:
-        for batch in _batches(partition, block_rows(schema(partition)), names):
+        for batch in _batches(partition, block_rows(row_cells(schema(partition))), names):
             for name in names:
                 extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
                 if extremes["min"] is not None:

@@ -144,7 +144,8 @@ class LocalOriginals:
         parts = PurePosixPath(file.path).parts
         if not parts or ".." in parts or file.path.startswith("/"):
             raise LakeError(f"an intent names a file outside of the lake: {file.path!r}")
-        return self._root.joinpath(*parts), _with(self._root.joinpath(QUARANTINE, key, *parts), _ASIDE)
+        aside = self._root.joinpath(QUARANTINE, key, *parts[:-1], f"_{parts[-1]}")  # Polars looks at it alone
+        return self._root.joinpath(*parts), _with(aside, _ASIDE)
 
     def _set_aside(self, path: Path, aside: Path) -> bool:
         """Move the file into the quarantine; False where it cannot be moved at all."""

@@ -1,4 +1,4 @@
-"""Which partitions and rows a caller means: `month=3`, `month>=3`, `0:1000`."""
+"""Which partitions and rows a caller means: `month=3`, `month>=3`, `0:1000`, `5%`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"\s*([^=!<>\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*")
+_SHARE = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(%?)\s*")
 _ROWS = re.compile(r"(\d*):(\d*)")
 
 
@@ -133,3 +134,18 @@ def _comparable(left: str, right: str) -> tuple[float, float] | tuple[str, str]:
         return float(left), float(right)
     except ValueError:
         return left, right
+
+
+def parse_share(text: str) -> float:
+    """The share of the partitions that `5%`, or `0.05`, means.
+
+    Raises
+    ------
+    UsageError
+        When it is not above 0 and up to all of them.
+    """
+    match = _SHARE.fullmatch(text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"--sample {text}: not a share of the partitions; give one such as 5% or 0.05")
+    return share

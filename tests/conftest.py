@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.counted import MARK
+
 # The everyday profile is the same in every run; HYPOTHESIS_PROFILE=nightly looks for something new, and longer.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 settings.register_profile(
@@ -16,6 +18,20 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=_SLOW_IS_FINE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "everyday"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests counted, also where their output is captured."""
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {line.removeprefix(MARK)}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for line in report.capstdout.splitlines()
+        if line.startswith(MARK) and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("faults, schedules and cases that were tried")
+        terminalreporter.write("\n".join([*lines, ""]))
 
 
 @pytest.fixture(scope="session")

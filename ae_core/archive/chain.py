@@ -56,14 +56,16 @@ def check_chain(store: Store) -> Chain:
     """Read the marker and all commits, and compare each with its neighbours and witnesses."""
     chain = Chain()
     _read_marker(chain, store)
-    seen = dict(filter(None, (witnessed(entry.name) for entry in store.list(WITNESSES))))
+    witnesses = list(filter(None, (witnessed(entry.name) for entry in store.list(WITNESSES))))
+    seen = dict(witnesses)
     chain.top = max(newest_listed(store), *seen, -1) if seen else newest_listed(store)
     while store.size(commit_name(chain.top + 1)) is not None:  # a listing may be stale
         chain.top += 1
     for number, data in _read_all(chain, store):
         _check_commit(chain, number, data)
-    for number in sorted(n for n in chain.commits if seen.get(n, chain.hashes[n]) != chain.hashes[n]):
+    for number in sorted({n for n, sha256 in witnesses if chain.hashes.get(n, sha256) != sha256}):
         chain.add(commit_name(number), "foreign", f"{commit_name(number)}: is not the commit that was acknowledged")
+    seen |= {number: sha256 for number, sha256 in witnesses if chain.hashes.get(number) == sha256}
     foreign = _foreign_links(chain.commits, chain.hashes)
     for number, reason in foreign.items():
         chain.add(link_name(number), "foreign", f"{link_name(number)}: {reason}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from ae_core.archive.fields import MAX_COMMIT, sha256_hex
 from ae_core.archive.format import Commit, Marker, ObjectRef, commit_bytes, marker_bytes, read_commit
 from ae_core.archive.level import Level, newest
 from ae_core.archive.log import Archive, commits_after, level_of, open_archive, read_state
-from ae_core.archive.names import MARKER, checkpoint_name, commit_name, new_uid, witness_name
+from ae_core.archive.names import MARKER, WITNESSES, checkpoint_name, commit_name, new_uid, witness_name, witnessed
 from ae_core.archive.stage import Proposal
 from ae_core.archive.state import MAX_CHECKPOINT, State, checkpoint_bytes
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
@@ -118,11 +118,13 @@ def append(
         If the race was lost `tries` times, or the commit is too large.
     CommitUnknown
         If the store did not say in time whether the commit landed; run again, `op_key` recognises it.
+    ArchiveDamaged
+        If the newest commits went missing: nothing is written over what a replica still has.
     StoreUnsafe
         If the store turns out not to honour create-if-absent.
     """
     uid = new_uid()
-    state = read_state(archive)
+    state = _whole_state(archive)
     checkpoint = _put_checkpoint(archive, state)
     for attempt in range(tries):
         done = state.done(op_key)
@@ -140,10 +142,42 @@ def append(
             )
         if _place(archive.store, commit_name(state.head + 1), data, op_key, deadline, pause):
             leave_witness(archive.store, state.head + 1, sha256_hex(data))
+            _refuse_overwriting(archive.store, state.head + 1, sha256_hex(data))
             return Committed(state.head + 1, sha256_hex(data))
         _back_off(attempt, pause)
         state = read_state(archive, known=state)
     raise NotCommitted(f"{archive.store.url}: {tries} tries lost to other writers; nothing is lost, run again")
+
+
+def _whole_state(archive: Archive) -> State:
+    """The newest state, if no commit that was acknowledged is missing at its end."""
+    state = read_state(archive)
+    newest = max((number for number, _ in _witnesses(archive.store)), default=-1)
+    if newest > state.head:
+        state = read_state(archive, known=state)  # somebody has just committed
+    if newest > state.head:
+        raise ArchiveDamaged(
+            f"{archive.store.url}: {commit_name(newest)} was there and is missing; nothing was written "
+            "(latentlake verify --repair-from REPLICA brings it back)"
+        )
+    return state
+
+
+def _refuse_overwriting(store: Store, number: int, sha256: str) -> None:
+    """Nothing, if no other commit of that number was acknowledged: a store may start to overwrite what is there."""
+    others: list[tuple[int, str]] = []
+    with contextlib.suppress(StoreUnreachable, StoreDenied):  # it did land, whether or not this can be asked
+        others = [(found, other) for found, other in _witnesses(store) if found == number and other != sha256]
+    if others:
+        raise StoreUnsafe(
+            f"{store.url}: {commit_name(number)} was another writer's and was overwritten by this one's: the store no "
+            "longer honours create-if-absent; stop all writers, then latentlake doctor and verify there"
+        )
+
+
+def _witnesses(store: Store) -> Iterator[tuple[int, str]]:
+    """Number and SHA-256 of every commit that a writer saw in its place."""
+    return filter(None, (witnessed(entry.name) for entry in store.list(WITNESSES)))
 
 
 def refuse_conflict(proposal: Proposal, archive: Archive, state: State, since: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,11 +62,12 @@ class Store(Protocol):
         """
         ...
 
-    def restore(self, name: str, data: bytes) -> None:
+    def restore(self, name: str, pieces: Iterable[bytes]) -> None:
         """Put the bytes that an object should have in the place of what was lost or damaged, in one step.
 
         Only for bytes whose SHA-256 the log gives for this very name: whoever reads meanwhile finds the damage or what
-        was there before it, never a third thing, and two who mend at once store the same.
+        was there before it, never a third thing, and two who mend at once store the same. Nothing is stored before the
+        last piece is there; what `pieces` raises goes through, and leaves everything as it was.
 
         Raises
         ------
@@ -91,6 +93,16 @@ class Store(Protocol):
         ------
         Corrupt
             If it is missing or differs in length or SHA-256; the message names it.
+        """
+        ...
+
+    def pieces(self, name: str, length: int, sha256: str) -> Iterator[bytes]:
+        """All bytes of an object of any size, in order; they may be believed once the last piece is there.
+
+        Raises
+        ------
+        Corrupt
+            Like `get`, at the latest after the last piece.
         """
         ...
 
@@ -148,6 +160,28 @@ class Store(Protocol):
         StoreUnsafe
         """
         ...
+
+
+PIECE = 16 << 20
+"""Most bytes of an object that are held where it is read or stored in pieces."""
+
+
+def check_pieces(pieces: Iterable[bytes], name: str, length: int, sha256: str) -> Iterator[bytes]:
+    """The pieces themselves; after the last it is checked that together they have that length and SHA-256.
+
+    Raises
+    ------
+    Corrupt
+    """
+    found, size = hashlib.sha256(), 0
+    for piece in pieces:
+        found.update(piece)
+        size += len(piece)
+        yield piece
+    if size != length:
+        raise Corrupt(f"{name}: {size} bytes, should be {length}")
+    if found.hexdigest() != sha256:
+        raise Corrupt(f"{name}: SHA-256 {found.hexdigest()}, should be {sha256}")
 
 
 def check_object(data: bytes, name: str, length: int, sha256: str) -> bytes:

@@ -19,11 +19,11 @@ from ae_core.archive.names import MARKER, TEMPORARY, WITNESSES, commit_name, wit
 from ae_core.archive.repair import put_back
 from ae_core.archive.state import Logged
 from ae_core.archive.store import NameTaken, OutcomeUnknown, Store, open_store
-from ae_core.errors import ArchiveDamaged, CommitConflict, Corrupt, DataWouldBeLost, OutputExists, StoreUnsafe
+from ae_core.errors import ArchiveDamaged, CommitConflict, Corrupt, DataWouldBeLost, OutputExists
 from ae_core.threads import ordered_map
 
 WRITERS = 4
-"""Objects that are copied at once, each of them whole in memory."""
+"""Objects that are copied at once; of each no more than a piece is in memory."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes copied or found so far, and in all (as far as known)."""
@@ -200,16 +200,17 @@ class _Run:
         store = self.replica.store
         if _holds(store, ref):
             return ref, False
-        data = _read(self.archive.store, ref, names)
-        try:
-            store.put_new(ref.name, data)
-        except StoreUnsafe:  # there already: from an interrupted copy whose bytes were damaged, or from one beside us
-            if store.size(ref.name) is None:
-                raise
-            put_back(store, ref, data)
-        if not _holds(store, ref):
-            raise StoreUnsafe(f"{store.url}: {ref.name} was stored and does not read back as it was")
-        return ref, True
+        damage: Corrupt | None = None
+        for name in dict.fromkeys((ref.name, *names)):  # from whichever copy is whole
+            try:
+                # over what an interrupted copy left there, or one beside us: every name stands for one content
+                put_back(store, ref, self.archive.store.pieces(name, ref.length, ref.sha256))
+            except Corrupt as error:
+                damage = damage or error
+            else:
+                return ref, True
+        assert damage is not None
+        raise damage
 
     def put_commit(self, logged: Logged) -> None:
         """The commit's file, byte for byte."""
@@ -241,16 +242,3 @@ def _holds(store: Store, ref: ObjectRef) -> bool:
         return store.digest(ref.name) == (ref.length, ref.sha256)
     except Corrupt:
         return False
-
-
-def _read(store: Store, ref: ObjectRef, names: Sequence[str]) -> bytes:
-    """The object's bytes, from whichever copy is whole."""
-    try:
-        return store.get(ref.name, ref.length, ref.sha256)
-    except Corrupt as damage:
-        for name in names:
-            try:
-                return store.get(name, ref.length, ref.sha256)
-            except Corrupt:
-                continue
-        raise damage

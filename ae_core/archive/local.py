@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ae_core.archive.contract import Listed, NameTaken, Step, check_object
+from ae_core.archive.contract import PIECE, Listed, NameTaken, Step, check_object, check_pieces
 from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid, own_folder
 from ae_core.errors import CommitUnknown, Corrupt, LatentlakeError, OutputExists, StoreUnsafe, UsageError
 
@@ -26,6 +27,16 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Corrupt(f"{name}: cannot be read ({error.strerror})") from None
+
+
+def _read_on(file: io.FileIO, name: str) -> Iterator[bytes]:
+    """The rest of a file in pieces."""
+    while True:
+        with _readable(name):
+            piece = file.read(PIECE)
+        if not piece:
+            return
+        yield piece
 
 
 def _not_opened(name: str, error: OSError) -> LatentlakeError:
@@ -68,20 +79,20 @@ class LocalStore:
 
     def create(self, name: str, data: bytes) -> None:
         """See `Store.create`."""
-        self._publish(checked(name), data)
+        self._publish(checked(name), [data])
 
     def put_new(self, name: str, data: bytes) -> None:
         """See `Store.put_new`."""
         try:
-            self._publish(checked(name), data)
+            self._publish(checked(name), [data])
         except NameTaken:
             raise StoreUnsafe(f"{self.url}: {name} exists already under a name that is random") from None
         if self.size(name) != len(data):
             raise StoreUnsafe(f"{self.url}: {name} was not stored with its {len(data)} bytes")
 
-    def restore(self, name: str, data: bytes) -> None:
+    def restore(self, name: str, pieces: Iterable[bytes]) -> None:
         """See `Store.restore`."""
-        self._publish(checked(name), data, replacing=True)
+        self._publish(checked(name), pieces, replacing=True)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """See `Store.read`."""
@@ -101,6 +112,15 @@ class LocalStore:
         if size != length:
             raise Corrupt(f"{name}: {size} bytes, should be {length}")
         return check_object(data, name, length, sha256)
+
+    def pieces(self, name: str, length: int, sha256: str) -> Iterator[bytes]:
+        """See `Store.pieces`."""
+        try:
+            handle = self._open(name)
+        except FileNotFoundError:
+            raise Corrupt(f"{name}: missing") from None
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            yield from check_pieces(_read_on(file, name), name, length, sha256)
 
     def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
         """See `Store.get_range`."""
@@ -172,7 +192,7 @@ class LocalStore:
         """See `Store.clock`."""
         name = f"{TEMPORARY}/clock-{new_uid()}"
         try:
-            self._publish(name, b"")
+            self._publish(name, [])
             return os.stat(self._root / name, follow_symlinks=False).st_mtime
         finally:
             with contextlib.suppress(OSError):
@@ -182,9 +202,9 @@ class LocalStore:
         """See `Store.probe`."""
         name = f"{TEMPORARY}/probe-{new_uid()}"
         try:
-            self._publish(name, b"one")
+            self._publish(name, [b"one"])
             with contextlib.suppress(NameTaken):
-                self._publish(name, b"two")
+                self._publish(name, [b"two"])
                 raise StoreUnsafe(f"{self.url}: an object that exists can be created again, so commits could be lost")
             if self.read(name, 3) != b"one" or not any(entry.name == name for entry in self.list(TEMPORARY)):
                 raise StoreUnsafe(f"{self.url}: an object that was just stored is not read or listed as it is")
@@ -192,14 +212,14 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 os.unlink(self._root / name)
 
-    def _publish(self, name: str, data: bytes, *, replacing: bool = False) -> None:
+    def _publish(self, name: str, pieces: Iterable[bytes], *, replacing: bool = False) -> None:
         """Temporary file, sync, exclusive link (or a rename over what is there), sync of the folder."""
         folder, _, last = name.rpartition("/")
         temporary = new_uid()
         try:
             with self._made(TEMPORARY) as scratch, self._made(folder) as target:
                 try:
-                    self._write(scratch, temporary, data, name)
+                    self._write(scratch, temporary, pieces, name)
                     self._step(f"link {name}")
                     if replacing:
                         os.rename(temporary, last, src_dir_fd=scratch, dst_dir_fd=target)
@@ -218,14 +238,15 @@ class LocalStore:
             hint = ": hard links are needed" if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK) else ""
             raise StoreUnsafe(f"{self.url}: {name} could not be written ({error.strerror}){hint}") from None
 
-    def _write(self, scratch: int, temporary: str, data: bytes, name: str) -> None:
+    def _write(self, scratch: int, temporary: str, pieces: Iterable[bytes], name: str) -> None:
         self._step(f"open {name}")
         handle = os.open(temporary, _NEW, 0o644, dir_fd=scratch)
         with os.fdopen(handle, "wb", buffering=0) as file:
             self._step(f"write {name}")
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
             self._step(f"sync {name}")
             os.fsync(handle)
 

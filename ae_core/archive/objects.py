@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import IO
 
-from ae_core.archive.contract import Listed, NameTaken, OutcomeUnknown, check_object
+from ae_core.archive.contract import PIECE, Listed, NameTaken, OutcomeUnknown, check_object, check_pieces
 from ae_core.archive.names import TEMPORARY, checked, is_name, new_uid
 from ae_core.archive.probes import prove
 from ae_core.errors import Corrupt, StoreUnreachable, StoreUnsafe
 from ae_core.remote.objects import Deleted, Objects, Patience
 from ae_core.remote.places import Place
 from ae_core.remote.versions import modified, token_of
-
-_PIECE = 16 << 20
 
 
 class ObjectStore:
@@ -62,9 +62,22 @@ class ObjectStore:
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
-    def restore(self, name: str, data: bytes) -> None:
-        """See `Store.restore`; one PUT, which a store does whole or not at all."""
-        self.objects.put(self._path(name), data)
+    def restore(self, name: str, pieces: Iterable[bytes]) -> None:
+        """See `Store.restore`; gathered in a local file first, since a store takes it whole or not at all."""
+        with tempfile.NamedTemporaryFile(prefix="latentlake-") as file:
+            for piece in pieces:
+                self._gather(file, piece, name)
+            self.objects.put_file(file.name, self._path(name))
+
+    def _gather(self, file: IO[bytes], piece: bytes, name: str) -> None:
+        try:
+            file.write(piece)
+            file.flush()
+        except OSError as error:
+            raise StoreUnsafe(
+                f"{self.url}: {name} could not be gathered in {tempfile.gettempdir()} ({error.strerror}); make space "
+                "there, or set TMPDIR"
+            ) from None
 
     def read(self, name: str, limit: int) -> bytes | None:
         """See `Store.read`."""
@@ -83,6 +96,13 @@ class ObjectStore:
             raise Corrupt(f"{name}: {self.size(name)} bytes, should be {length}")
         return check_object(data, name, length, sha256)
 
+    def pieces(self, name: str, length: int, sha256: str) -> Iterator[bytes]:
+        """See `Store.pieces`."""
+        size = self.size(name)
+        if size is None:
+            raise Corrupt(f"{name}: missing")
+        return check_pieces(self._read_on(name, size), name, length, sha256)
+
     def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
         """See `Store.get_range`."""
         data = self._range(name, offset, offset + length)
@@ -96,7 +116,7 @@ class ObjectStore:
         if size is None:
             return None
         found, read = hashlib.sha256(), 0
-        while read < size and (piece := self._range(name, read, min(size, read + _PIECE))):
+        for piece in self._read_on(name, size):
             found.update(piece)
             read += len(piece)
         return read, found.hexdigest()
@@ -154,6 +174,13 @@ class ObjectStore:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{checked(name)}"
+
+    def _read_on(self, name: str, size: int) -> Iterator[bytes]:
+        """An object of that size in pieces; fewer where it ends before."""
+        read = 0
+        while read < size and (piece := self._range(name, read, min(size, read + PIECE))):
+            read += len(piece)
+            yield piece
 
     def _range(self, name: str, start: int, end: int) -> bytes:
         try:

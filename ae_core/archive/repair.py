@@ -82,26 +82,24 @@ def repair_objects(
     repaired: list[Repaired] = []
     for done, finding in enumerate(todo):
         assert finding.wanted is not None
-        found = _bytes_of(store, finding.wanted, finding.copies, replica)
-        if found is not None:
-            data, origin = found
-            put_back(store, finding.wanted, data)
-            repaired.append(Repaired(finding.name, len(data), origin))
+        origin = _restore(store, finding.wanted, finding.copies, replica)
+        if origin is not None:
+            repaired.append(Repaired(finding.name, finding.wanted.length, origin))
             if finding.partition is not None and finding.layer is None and replica is not None:
-                repaired += _repair_layers(store, finding.wanted, data, replica)
+                repaired += _repair_layers(store, finding.wanted, replica)
         if progress:
             progress(done + 1, len(todo))
     return list(dict.fromkeys(repaired))
 
 
-def put_back(store: Store, ref: ObjectRef, data: bytes) -> None:
+def put_back(store: Store, ref: ObjectRef, pieces: Iterable[bytes]) -> None:
     """The object with the right bytes, read back.
 
     Raises
     ------
     StoreUnsafe
     """
-    store.restore(ref.name, data)
+    store.restore(ref.name, pieces)
     if store.digest(ref.name) != (ref.length, ref.sha256):
         raise StoreUnsafe(f"{store.url}: {ref.name} was put back and is still not what it should be")
 
@@ -117,7 +115,7 @@ def _put_link(store: Store, name: str, data: bytes) -> bool:
         with suppress(NameTaken, OutcomeUnknown):
             store.create(name, data)
     elif before != data:
-        store.restore(name, data)
+        store.restore(name, [data])
     return before != data and _read(store, name) == data
 
 
@@ -129,24 +127,25 @@ def _read(store: Store, name: str) -> bytes | None:
         return b""
 
 
-def _bytes_of(
-    store: Store, ref: ObjectRef, copies: tuple[str, ...], replica: Store | None
-) -> tuple[bytes, Origin] | None:
-    """The bytes that an object should have, and where they were found."""
+def _restore(store: Store, ref: ObjectRef, copies: tuple[str, ...], replica: Store | None) -> Origin | None:
+    """Put the bytes back that an object should have, in pieces; where they were found, None if nowhere."""
     places: list[tuple[Store, str, Origin]] = [(store, name, "twin") for name in copies if name != ref.name]
     if replica is not None:
         places += [(replica, name, "replica") for name in dict.fromkeys((ref.name, *copies))]
     for place, name, origin in places:
         try:
-            return place.get(name, ref.length, ref.sha256), origin
+            put_back(store, ref, place.pieces(name, ref.length, ref.sha256))
         except Corrupt:
             continue
-    if checkpoint_number(ref.name) >= 0:
-        return _checkpoint_again(store, ref)
-    return None
+        return origin
+    data = _checkpoint_again(store, ref) if checkpoint_number(ref.name) >= 0 else None
+    if data is None:
+        return None
+    put_back(store, ref, [data])
+    return "commits"
 
 
-def _checkpoint_again(store: Store, ref: ObjectRef) -> tuple[bytes, Origin] | None:
+def _checkpoint_again(store: Store, ref: ObjectRef) -> bytes | None:
     """A checkpoint as the commits say it was."""
     try:
         archive = open_archive(store.url, store=store)
@@ -154,27 +153,26 @@ def _checkpoint_again(store: Store, ref: ObjectRef) -> tuple[bytes, Origin] | No
     except LatentlakeError:
         return None
     data = checkpoint_bytes(state, archive.marker.archive)
-    return (data, "commits") if sha256_hex(data) == ref.sha256 else None
+    return data if sha256_hex(data) == ref.sha256 else None
 
 
-def _repair_layers(store: Store, ref: ObjectRef, data: bytes, replica: Store) -> Iterator[Repaired]:
+def _repair_layers(store: Store, ref: ObjectRef, replica: Store) -> Iterator[Repaired]:
     """The layers of a manifest that is back: nobody knew before what they should be."""
-    for layer in _layers(ref, data):
+    for layer in _layers(store, ref):
         file = layer.file
         try:
             whole = store.digest(file.name) == (file.length, file.sha256)
         except Corrupt:
             whole = False
-        found = None if whole else _bytes_of(store, file, (), replica)
-        if found is not None:
-            put_back(store, file, found[0])
-            yield Repaired(file.name, file.length, found[1])
+        origin = None if whole else _restore(store, file, (), replica)
+        if origin is not None:
+            yield Repaired(file.name, file.length, origin)
 
 
-def _layers(ref: ObjectRef, data: bytes) -> tuple[LayerFile, ...]:
+def _layers(store: Store, ref: ObjectRef) -> tuple[LayerFile, ...]:
     if not ref.name.startswith(f"{PARTITIONS}/"):
         return ()
     try:
-        return read_manifest(data, ref.name).layers
+        return read_manifest(store.get(ref.name, ref.length, ref.sha256), ref.name).layers
     except Corrupt:
         return ()

@@ -193,7 +193,7 @@ def _measure(
     require_same(partition, original)
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
-    for before, after in zip_longest(read_blocks(original), partition.blocks(threads=threads)):
+    for before, after in zip_longest(read_blocks(original, partition.block_rows), partition.blocks(threads=threads)):
         if before is None or after is None:
             raise LakeError(f"{original.id}: the originals have another number of rows than were compressed")
         check_block(partition.table.policy, before, after)

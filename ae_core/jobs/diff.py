@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from ae_core.archive.format import Manifest
 from ae_core.archive.log import commits_after
 from ae_core.archive.reader import Snapshot, open_snapshot
+from ae_core.archive.store import Store
 from ae_core.errors import UsageError
 from ae_core.jobs.listing import logged_commit
 from ae_core.jobs.results import Difference, PartitionChange
 from ae_core.records import layer_sizes, table_info
 
 
-def diff_archive(url: str, before: int, after: int) -> Difference:
+def diff_archive(url: str, before: int, after: int, *, store: Store | None = None) -> Difference:
     """The partitions that came, went and changed from snapshot `before` to snapshot `after`, and by which commits.
 
     Raises
@@ -26,7 +27,7 @@ def diff_archive(url: str, before: int, after: int) -> Difference:
     """
     if before > after:
         raise UsageError(f"snapshot {before} comes after {after}: name the earlier one first")
-    old, new = open_snapshot(url, number=before), open_snapshot(url, number=after)
+    old, new = (open_snapshot(url, number=number, store=store) for number in (before, after))
     changed = [
         partition
         for partition in dict.fromkeys((*new.partitions, *old.partitions))

@@ -10,6 +10,7 @@ from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.errors import LakeError, UsageError
 from ae_core.jobs.changes import judge
 from ae_core.jobs.chosen import chosen
+from ae_core.jobs.request import checked_note
 from ae_core.jobs.retire_results import DroppedPartition, DropResult
 from ae_core.jobs.target import writer_name
 from ae_core.lake import LakePartition, file_sha256, list_partitions
@@ -44,7 +45,8 @@ def drop(
     DataWouldBeLost, CommitConflict
         When a partition became an only copy, or changed, while this ran.
     """
-    if not reason.strip():
+    reason = checked_note(reason, "--reason")
+    if not reason:
         raise UsageError("drop needs a reason: it stays in the log for ever")
     snapshot = open_snapshot(archive)
     manifests = chosen(snapshot, where, partitions, need="drop")

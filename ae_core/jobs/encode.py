@@ -27,7 +27,7 @@ from ae_core.jobs.checks import run_checks
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
-from ae_core.lake import BLOCK_ROWS, LakePartition, file_sha256, read_blocks, refresh, schema
+from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, row_cells, schema
 from ae_core.records import TableInfo, own_schema, with_metadata
 from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
@@ -125,8 +125,8 @@ class _Encoder:
     def run(self) -> _Encoder:
         total = sum(row_counts(self._partition))
         done = 0
-        together = lockstep_blocks(total, len(self.schema), self._threads)
-        groups = _grouped(read_blocks(self._partition), together)
+        together = lockstep_blocks(total, row_cells(self.schema), self._threads)
+        groups = _grouped(read_blocks(self._partition, block_rows(row_cells(self.schema))), together)
         for block in chain.from_iterable(ordered_map(self._encode, groups, threads=self._threads)):
             self._add(block)
             done += block.original.num_rows
@@ -171,8 +171,9 @@ class _Encoder:
 
 def lockstep_blocks(rows: int, columns: int, threads: int) -> int:
     """How many blocks one thread encodes at once: as many as gain, fit, and leave every thread its share."""
-    share = -(-rows // (BLOCK_ROWS * thread_count(threads)))
-    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (BLOCK_ROWS * max(1, columns))))
+    block = block_rows(columns)
+    share = -(-rows // (block * thread_count(threads)))
+    return max(1, min(pipeline.LOCKSTEP_BLOCKS, share, LOCKSTEP_CELLS // (block * max(1, columns))))
 
 
 def _grouped(tables: Iterable[pa.Table], size: int) -> Iterator[tuple[pa.Table, ...]]:

@@ -18,6 +18,7 @@ from ae_core.jobs.chosen import Rules, chosen
 from ae_core.jobs.encode import versions
 from ae_core.jobs.fade_worker import FadeProof, FadeRequest
 from ae_core.jobs.progress import Progress, silent
+from ae_core.jobs.request import checked_note
 from ae_core.jobs.retire_results import FadedPartition, FadeResult
 from ae_core.jobs.target import writer_name
 from ae_core.jobs.verify import preview_digest
@@ -51,12 +52,13 @@ def fade(
     Raises
     ------
     UsageError
-        When nothing was chosen.
+        When nothing was chosen, or the reason is longer than 1000 characters or holds credentials.
     DataWouldBeLost, CommitConflict
         When a partition became an only copy, or changed, while this ran.
     NotCommitted, Corrupt
         When the fresh process does not find what was staged.
     """
+    reason = checked_note(reason, "--reason")
     snapshot = open_snapshot(archive)
     rules = Rules(snapshot, policy)
     opened = Archive(snapshot)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ae_core.errors import PolicyError, UsageError
 from ae_core.jobs.choice import Order
 from ae_core.policy import load_policy, policy_from_range
-from ae_core.remote.places import locate, refuse_credentials
+from ae_core.remote.places import hide_credentials, locate, refuse_credentials
 
 
 def _checked(url: str) -> str:
@@ -48,7 +48,7 @@ class CompressRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     max_hours: float | None = Field(default=None, gt=0, le=1e6)
     recompress: bool = False
-    note: str = Field(default="", max_length=1000)
+    note: Annotated[str, AfterValidator(lambda note: checked_note(note))] = Field(default="", max_length=1000)
 
     @classmethod
     def checked(
@@ -96,17 +96,19 @@ class CompressRequest(BaseModel):
         )
 
 
-def checked_note(note: str) -> str:
-    """The note as commits keep it: one line.
+def checked_note(note: str, option: str = "--note") -> str:
+    """The note, or a reason, as commits keep it for ever: one line.
 
     Raises
     ------
     UsageError
-        When it is longer than 1000 characters.
+        When it is longer than 1000 characters, or repeats a URL with credentials.
     """
     text = " ".join(note.split())
     if len(text) > 1000:
-        raise UsageError(f"--note has {len(text)} characters; 1000 at most")
+        raise UsageError(f"{option} has {len(text)} characters; 1000 at most")
+    if hide_credentials(text) != text:
+        raise UsageError(f"{option} holds what looks like a credential, and the log keeps it for ever: leave it out")
     return text
 
 

@@ -9,7 +9,7 @@ from itertools import accumulate, islice
 import pyarrow as pa
 
 from ae_core.errors import LakeError
-from ae_core.lake import BLOCK_ROWS, LakePartition, block_rows, footers, read_blocks, row_cells
+from ae_core.lake import LakePartition, block_rows, footers, read_blocks, row_cells
 
 SAMPLE_CELLS = 8_000_000
 """Rows times columns of a training sample: a year of flights fits, and two cores train on it within minutes."""
@@ -18,18 +18,16 @@ Place = tuple[int, int, int]
 """Partition's position, block's number within it, rows to take from the block's start."""
 
 
-def choose_blocks(
-    rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELLS, block_rows: int = BLOCK_ROWS
-) -> list[Place]:
+def choose_blocks(rows: Sequence[int], columns: int, *, cells: int = SAMPLE_CELLS) -> list[Place]:
     """Blocks of partitions with these row counts: all of them, or evenly spread ones within the budget of cells.
 
     Rows of a block stay together and in order, because copy candidates live on recent rows.
     """
-    budget = max(1, cells // max(1, columns))
+    budget, size = max(1, cells // max(1, columns)), block_rows(columns)
     every = [
-        (partition, block, min(block_rows, count - block * block_rows))
+        (partition, block, min(size, count - block * size))
         for partition, count in enumerate(rows)
-        for block in range(-(-count // block_rows))
+        for block in range(-(-count // size))
     ]
     total = sum(place[2] for place in every)
     if total <= budget:
@@ -54,15 +52,16 @@ def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELL
     rows = [sum(footer.num_rows for footer in group) for group in found]
     schemas = [footer.schema.to_arrow_schema() for group in found for footer in group]
     columns = max(map(row_cells, schemas), default=1)
-    most = min(map(block_rows, schemas), default=BLOCK_ROWS)
     places: dict[int, dict[int, int]] = {}
-    for position, block, take in choose_blocks(rows, columns, cells=cells, block_rows=most):
+    for position, block, take in choose_blocks(rows, columns, cells=cells):
         places.setdefault(position, {})[block] = take
     sample: list[pa.Table] = []
     problems: list[LakeError] = []
     for position, wanted in sorted(places.items()):
         try:
-            for number, block in enumerate(islice(read_blocks(partitions[position]), max(wanted) + 1)):
+            for number, block in enumerate(
+                islice(read_blocks(partitions[position], block_rows(columns)), max(wanted) + 1)
+            ):
                 if number in wanted:
                     sample.append(block.slice(0, wanted[number]))
         except LakeError as error:

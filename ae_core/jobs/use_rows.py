@@ -22,6 +22,7 @@ from ae_core.errors import LayerMissing, NoLatents, OutputExists, UsageError
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import LakePartition, list_partitions, read_blocks
 from ae_core.pipeline import LOCKSTEP_BLOCKS
+from ae_core.remote.places import refuse_credentials
 from ae_core.selection import Where
 from ae_core.threads import thread_count
 
@@ -205,6 +206,7 @@ def new_file(out: str) -> Iterator[Path]:
     UsageError
         When it cannot be made.
     """
+    refuse_credentials(out)
     fs, path = fsspec.core.url_to_fs(out)
     if fs.exists(path):
         raise OutputExists(f"OUT {out} exists already and is never overwritten; choose another name")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,14 +14,12 @@ from ae_core.archive.store import Store, open_store
 from ae_core.archive.verify import Decoded
 from ae_core.archive.verify import verify as check
 from ae_core.dataset import Layer, Partition
-from ae_core.errors import LatentlakeError, UnsupportedFormat, UsageError
+from ae_core.errors import LatentlakeError, UnsupportedFormat
 from ae_core.jobs.damage import explain
 from ae_core.jobs.deep import decode_apart, decode_partitions
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.results import Repair, VerifyResult
-from ae_core.selection import Where, keys_of, parse_where, selected
-
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+from ae_core.selection import Where, keys_of, parse_share, parse_where, selected
 
 
 def verify(
@@ -83,21 +80,6 @@ def _again(look: Callable[..., VerifyReport], report: VerifyReport) -> VerifyRep
     damaged = set(report.damaged_partitions)
     again = look(chosen=damaged.__contains__) if damaged else look(chosen=None, share=0.0)
     return replace(report, findings=again.findings, decoded=report.decoded + (again.decoded if damaged else 0))
-
-
-def parse_share(text: str) -> float:
-    """The share that `5%` means.
-
-    Raises
-    ------
-    UsageError
-        When it is not a percentage above 0 and up to 100.
-    """
-    match = _SHARE.fullmatch(text.strip())
-    share = float(match[1]) / 100 if match else 0.0
-    if not 0 < share <= 1:
-        raise UsageError(f"--sample {text}: not a share of the partitions; give a percentage such as 5%")
-    return share
 
 
 def rebuilt_digest(partition: Partition, *, threads: int = 0) -> str:

@@ -93,7 +93,7 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
     try:
         for layer in partition.manifest.layers:  # every byte: decoding reads the payloads alone
             check_stored(staged.archive.store, layer.file)
-        for original, rebuilt in zip_longest(read_blocks(source), tables):
+        for original, rebuilt in zip_longest(read_blocks(source, partition.block_rows), tables):
             if original is None or rebuilt is None:
                 problem = "the archive and the source have different numbers of rows"
                 break

@@ -23,6 +23,12 @@ from ae_core.remote.profiles import Access, StoreProfile, access
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "az": ("adlfs", "azure"), "gs": ("gcsfs", "gcs")}
 _READ_AHEAD = 1 << 20
+_UPLOADS: dict[str, dict[str, Any]] = {
+    "s3": {"chunksize": 16 << 20, "max_concurrency": 1},
+    "az": {"max_concurrency": 1},
+    "gs": {"chunksize": 16 << 20},
+}
+"""How a file goes up: one part after the other, so that memory does not grow with it."""
 _AMBIENT = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
 """Variables that the clients look their ambient credentials up in."""
 Deleted = Literal["deleted", "changed", "absent"]
@@ -132,9 +138,26 @@ class Objects:
         StoreUnsafe
             When the store refuses.
         """
-        most = self.patience.of(len(data))[0]
+        self._create(path, len(data), limit, self.fs._pipe_file, path, data)
+
+    def create_file(self, local: str, path: str) -> None:
+        """`create` with the bytes of a local file; of a large one the store looks at the condition when all is there.
+
+        Raises
+        ------
+        FileExistsError, TimeoutError, StoreUnsafe
+        """
+        if self.isfile(path):  # what a store may overlook in a large upload
+            raise FileExistsError(path)
+        more = _UPLOADS[self.place.protocol]
+        self._create(path, os.path.getsize(local), None, self.fs._put_file, local, path, **more)
+
+    def _create(
+        self, path: str, size: int, limit: float | None, function: Callable[..., Any], *args: Any, **more: Any
+    ) -> None:
+        most = self.patience.of(size)[0]
         try:
-            self._request(most if limit is None else min(most, limit), self.fs._pipe_file, path, data, mode="create")
+            self._request(most if limit is None else min(most, limit), function, *args, mode="create", **more)
         except Exception as error:
             match failure_of(error):
                 case Failure.TAKEN:
@@ -164,7 +187,7 @@ class Objects:
         """
         size = os.path.getsize(local)
         with _writing():
-            self._call(f"writing {path}", self.fs._put_file, local, path, size=size)
+            self._call(f"writing {path}", self.fs._put_file, local, path, size=size, **_UPLOADS[self.place.protocol])
             if self.info(path)["size"] != size:
                 raise StoreUnsafe(f"{self.place.url}: {path} was not stored with its {size} bytes")
 

@@ -17,6 +17,10 @@ from ae_core.remote.profiles import PROTOCOLS, StoreProfile, load_profiles, sett
 _ALIASES = {"s3": "s3", "s3a": "s3", "az": "az", "abfs": "az", "abfss": "az", "gs": "gs", "gcs": "gs"}
 _LOCAL = ("file", "local")
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+._-]*)://(?P<rest>.*)", re.DOTALL)
+_IN_TEXT = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+._-]*)://(?P<rest>[^\s'\"]*)")
+_TOKEN = re.compile(
+    r"(?i)(?P<name>(?:account|shared)\w*key|\bsig|x-amz-(?:signature|security-token|credential))=(?P<value>[^&;\s'\"]*)"
+)
 _ACCOUNT = re.compile(
     r"(?P<container>[^@:/]+)@(?P<account>[A-Za-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net(?P<path>/.*|)"
 )
@@ -108,18 +112,33 @@ def refuse_credentials(url: str) -> None:
     if match is None:
         return
     rest = match["rest"]
-    authority = rest.split("/", 1)[0]
-    azure = match["scheme"] in _ALIASES and _ACCOUNT.fullmatch(rest)
-    if not azure and (not _PORT.fullmatch(authority) or re.search(r"^[^/]*:[^@]*@", rest)):
+    if _has_user(match):
         raise UsageError(
             "a URL holds credentials before an @: leave them out; the ambient ones of the cloud are used, or those "
             "that a store profile names (see Stores in infra/README.md)"
         )
-    if "?" in rest or re.search(r"(?i)(account|shared)\w*key=|\bsig=|x-amz-(signature|security-token)=", rest):
+    if "?" in rest or _TOKEN.search(rest):
         raise UsageError(
             "a URL holds a query, such as a SAS token or a signature: leave it out; a store profile names the "
             "environment variable that holds it (see Stores in infra/README.md)"
         )
+
+
+def hide_credentials(text: str) -> str:
+    """A message without what may be a credential in the URLs that it repeats."""
+
+    def hidden(match: re.Match[str]) -> str:
+        return f"{match['scheme']}://***@{match['rest'].rpartition('@')[2]}" if _has_user(match) else match[0]
+
+    return _TOKEN.sub(lambda match: f"{match['name']}=***", _IN_TEXT.sub(hidden, text))
+
+
+def _has_user(match: re.Match[str]) -> bool:
+    """Whether there is something before an @ in a URL that is no container of Azure's."""
+    rest = match["rest"]
+    if match["scheme"] in _ALIASES and _ACCOUNT.fullmatch(rest):
+        return False
+    return not _PORT.fullmatch(rest.split("/", 1)[0]) or bool(re.search(r"^[^/]*:[^@]*@", rest))
 
 
 def _tidy(path: str, url: str) -> str:

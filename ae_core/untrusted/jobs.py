@@ -19,6 +19,7 @@ from ae_core.jobs.results import (
     AuditResult,
     DecodedPartition,
     DecodeResult,
+    Difference,
     Listing,
     Log,
     PartitionDetail,
@@ -57,6 +58,11 @@ def show_partition(
 def archive_log(url: str, *, snapshot: int | None = None, caps: Caps = DEFAULT, notice: Notice = _quiet) -> Log:
     """`ae_core.jobs.listing.archive_log` of an archive that is not trusted."""
     return _record(Log, ask("log", url, {"snapshot": snapshot}, caps, notice=notice))
+
+
+def diff_archive(url: str, before: int, after: int, *, caps: Caps = DEFAULT, notice: Notice = _quiet) -> Difference:
+    """`ae_core.jobs.diff.diff_archive` of an archive that is not trusted."""
+    return _record(Difference, ask("diff", url, {"before": before, "after": after}, caps, notice=notice))
 
 
 def verify(

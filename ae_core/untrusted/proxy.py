@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from ae_core import errors
@@ -58,6 +58,10 @@ class StoreProxy:
         """See `Store.get`."""
         return self._ask("get", name, length, sha256) or b""
 
+    def pieces(self, name: str, length: int, sha256: str) -> Iterator[bytes]:
+        """See `Store.pieces`: whole here, since nothing that a worker does copies objects."""
+        return iter((self.get(name, length, sha256),))
+
     def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
         """See `Store.get_range`."""
         return self._ask("get_range", name, offset, length, sha256) or b""
@@ -87,7 +91,7 @@ class StoreProxy:
         """Refused: a worker reads."""
         self._refuse()
 
-    def restore(self, name: str, data: bytes) -> None:
+    def restore(self, name: str, pieces: Iterable[bytes]) -> None:
         """Refused: a worker reads."""
         self._refuse()
 

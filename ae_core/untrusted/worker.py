@@ -23,6 +23,8 @@ from ae_core.untrusted.proxy import StoreProxy, pack, pack_error
 _MAX_REQUEST = 1 << 20
 _NEWS_SECONDS = 0.2
 _OUT_OF_MEMORY = pack(["LimitReached", "out of memory: raise the cap with --cap memory=..."])
+_DECODING = ("audit", "decode", "show", "verify")
+"""Jobs that run kernels; the others read records alone."""
 _MODULES = dict.fromkeys(("log", "ls", "show"), "listing")
 
 
@@ -73,7 +75,8 @@ def _load(job: str) -> None:
     from ae_core.untrusted.warm import load_kernels
 
     import_module(f"ae_core.jobs.{_MODULES.get(job, job)}")
-    load_kernels()
+    if job in _DECODING:
+        load_kernels()
     # a kernel that was not thought of is compiled in memory: there is no file that could be written any more
     caching.FunctionCache.save_overload = lambda *_: None
 
@@ -126,6 +129,12 @@ def _log(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> A
     from ae_core.jobs.listing import archive_log
 
     return _plain(archive_log(store.url, store=store, **arguments))
+
+
+def _diff(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
+    from ae_core.jobs.diff import diff_archive
+
+    return _plain(diff_archive(store.url, store=store, **arguments))
 
 
 def _verify(channel: Channel, store: StoreProxy, caps: Caps, **arguments: Any) -> Any:
@@ -196,6 +205,7 @@ def _decode(
 _JOBS: dict[str, Callable[..., Any]] = {
     "audit": _audit,
     "decode": _decode,
+    "diff": _diff,
     "log": _log,
     "ls": _ls,
     "show": _show,

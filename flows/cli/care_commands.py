@@ -7,13 +7,27 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.console import human_bytes, print_json, print_table, progress_bar, say
+from flows.cli.console import human_bytes, note, print_json, print_table, progress_bar, say
 
 
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Path or URL of an archive.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="Path or URL of an archive.",
+            show_default=False,
+            callback=options.without_credentials,
+        ),
+    ],
     replica: Annotated[
-        str, typer.Argument(metavar="DST", help="Where the replica is, or is to be.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DST",
+            help="Where the replica is, or is to be.",
+            show_default=False,
+            callback=options.without_credentials,
+        ),
     ],
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -21,7 +35,7 @@ def copy(
     """Make a replica of an archive, object for object, or bring one up to date; run again after an interruption.
 
     The replica has the same head SHA-256 and is an archive at every moment. `verify SRC --repair-from DST` restores
-    from it. A replica with a history of its own is refused.
+    from it. A replica with a history of its own is refused. Bytes are compared with their digests and not decoded.
 
     Example: latentlake copy flights.archive /mnt/other/flights.archive
     """
@@ -43,15 +57,23 @@ def diff(
     archive: options.Archive,
     before: Annotated[int, typer.Argument(metavar="N", min=0, help="The earlier snapshot.", show_default=False)],
     after: Annotated[int, typer.Argument(metavar="M", min=0, help="The later snapshot.", show_default=False)],
+    untrusted: options.Untrusted = False,
+    cap: options.Cap = None,
     json: options.Json = False,
 ) -> None:
     """List what changed between two snapshots: partitions, bytes, layers, bounds, models and the commits that did it.
 
     Example: latentlake diff flights.archive 3 7
     """
-    from ae_core.jobs.diff import diff_archive
+    caps = options.caps_of(cap, untrusted=untrusted)
+    if caps:
+        from ae_core.untrusted import jobs
 
-    result = diff_archive(archive, before, after)
+        result = jobs.diff_archive(archive, before, after, caps=caps, notice=note)
+    else:
+        from ae_core.jobs.diff import diff_archive
+
+        result = diff_archive(archive, before, after)
     if json:
         return print_json(result)
     print_table(

@@ -83,8 +83,10 @@ def note(line: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Print an error as one line on stderr."""
-    sys.stderr.write("latentlake: " + shown(" ".join(message.split())) + "\n")
+    """Print an error as one line on stderr, without the credentials of URLs that it may repeat."""
+    from ae_core.remote.places import hide_credentials
+
+    sys.stderr.write("latentlake: " + shown(hide_credentials(" ".join(message.split()))) + "\n")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ae_core.errors import UsageError
 
 if TYPE_CHECKING:
     from ae_core.jobs.choice import Order
+    from ae_core.untrusted.caps import Caps
 
 
 def without_credentials(url: str | None) -> str | None:
@@ -97,3 +98,17 @@ def order_of(text: str) -> Order:
 def split_names(text: str | None) -> list[str] | None:
     """The names of `--columns a,b`; None when the option was not given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def caps_of(texts: list[str] | None, *, untrusted: bool) -> Caps | None:
+    """The caps of `--untrusted` and `--cap`; None for an archive that is trusted.
+
+    Raises
+    ------
+    UsageError
+    """
+    from ae_core.untrusted.caps import Caps
+
+    if texts and not untrusted:
+        raise UsageError("--cap belongs to --untrusted: other archives are read as they are")
+    return Caps.parse(texts or ()) if untrusted else None

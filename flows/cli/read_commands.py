@@ -15,7 +15,6 @@ from flows.cli.console import human_bytes, human_ratio, note, print_json, print_
 
 if TYPE_CHECKING:
     from ae_core.jobs.results import DecodeResult, VerifyResult
-    from ae_core.untrusted.caps import Caps
 
 
 def ls(
@@ -30,7 +29,7 @@ def ls(
 
     Example: latentlake ls flights.archive --where 'month>=10'
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -94,7 +93,7 @@ def show(
     """
     from flows.cli.certificates import print_certificate
 
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -139,7 +138,7 @@ def decode(
 
     Example: latentlake decode flights.archive march --where month=3 --columns dep_delay,carrier
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps and salvage:
         raise UsageError("--salvage is for archives of your own: with --untrusted it is all or nothing")
     with progress_bar() as progress:
@@ -188,7 +187,13 @@ def verify(
     ] = None,
     mend: Annotated[bool, typer.Option("--mend", help="Restore models and tables from their intact twins.")] = False,
     repair_from: Annotated[
-        str | None, typer.Option("--repair-from", metavar="REPLICA", help="Restore what a copy of it still has.")
+        str | None,
+        typer.Option(
+            "--repair-from",
+            metavar="REPLICA",
+            help="Restore what a copy of it still has.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
@@ -200,7 +205,7 @@ def verify(
 
     Example: latentlake verify flights.archive --deep --where month=3
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps and (mend or repair_from):
         raise UsageError("--untrusted goes with neither --mend nor --repair-from: it writes nothing into an archive")
     with progress_bar() as progress:
@@ -242,9 +247,9 @@ def _print_verified(result: VerifyResult) -> None:
         if finding.mendable:
             say("  --mend restores it")
     state = "no damage found" if result.ok else f"{len(result.findings)} damaged"
-    how = f"every byte read, {result.decoded} partitions decoded" if result.deep else "every byte read"
-    looked = f", {result.sized} only looked up" if result.sized else ""
-    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}{looked}: {state}")
+    how = f"read, {result.sized} more only looked up" if result.sized else "every byte read"
+    how += f", {result.decoded} partitions decoded" if result.deep else ""
+    say(f"snapshot {result.snapshot}: {result.objects} objects, {human_bytes(result.bytes)}, {how}: {state}")
     if result.orphans:
         say(f"  {result.orphans} orphans ({human_bytes(result.orphan_bytes)}): harmless, latentlake gc removes them")
 
@@ -279,9 +284,8 @@ def audit(
     ] = None,
     where: options.Where = None,
     sample: Annotated[
-        float,
-        typer.Option("--sample", min=0.0001, max=1, metavar="SHARE", help="Only this share of them, picked anew."),
-    ] = 1.0,
+        str | None, typer.Option("--sample", metavar="SHARE", help="Only this share of them (5%), picked anew.")
+    ] = None,
     snapshot: options.Snapshot = None,
     threads: options.Threads = 0,
     untrusted: options.Untrusted = False,
@@ -293,8 +297,8 @@ def audit(
     Example: latentlake audit flights.archive --lake flights --html audit.html
     Example: latentlake audit flights.archive --lake flights --query "select avg(dep_delay) from t"
     """
-    caps = _caps(cap, untrusted=untrusted)
-    if caps and (lake or html or query or export or sample != 1.0):
+    caps = options.caps_of(cap, untrusted=untrusted)
+    if caps and (lake or html or query or export or sample):
         raise UsageError(
             "--untrusted audits every partition and opens and writes no other file: "
             "leave out --lake, --html, --query, --export and --sample"
@@ -327,8 +331,10 @@ def audit(
             result = jobs.audit(archive, caps=caps, notice=note, **chosen)
         else:
             from ae_core.jobs.export import audit as audit_archive
+            from ae_core.selection import parse_share
 
-            result = audit_archive(archive, lake=lake, html=html, export=export, redact=redact, sample=sample, **chosen)
+            share = 1.0 if sample is None else parse_share(sample)
+            result = audit_archive(archive, lake=lake, html=html, export=export, redact=redact, sample=share, **chosen)
     if json:
         print_json(result)
     else:
@@ -349,7 +355,7 @@ def log(
 
     Example: latentlake log flights.archive
     """
-    caps = _caps(cap, untrusted=untrusted)
+    caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
 
@@ -375,12 +381,3 @@ def log(
             for commit in history.commits
         ],
     )
-
-
-def _caps(texts: list[str] | None, *, untrusted: bool) -> Caps | None:
-    """The caps of an archive that is not trusted; None where it is."""
-    from ae_core.untrusted.caps import Caps
-
-    if texts and not untrusted:
-        raise UsageError("--cap belongs to --untrusted: other archives are read as they are")
-    return Caps.parse(texts or ()) if untrusted else None

@@ -64,7 +64,12 @@ def drop(
     partition: Partitions = None,
     lake: Annotated[
         str | None,
-        typer.Option("--lake", metavar="LAKE", help="Look here for the originals: without them it is an only copy."),
+        typer.Option(
+            "--lake",
+            metavar="LAKE",
+            help="Look here for the originals: without them it is an only copy.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     only_copy_accepted: OnlyCopy = False,
     yes: Yes = False,

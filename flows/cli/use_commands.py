@@ -19,9 +19,22 @@ LEAN = ("features", "encode", "anomalies", "sample", "denoise")
 """Those that read an archive and train nothing."""
 
 OutFile = Annotated[
-    str, typer.Argument(metavar="OUT", help="Parquet file to write; must not exist.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="OUT",
+        help="Parquet file to write; must not exist.",
+        show_default=False,
+        callback=options.without_credentials,
+    ),
 ]
-Lake = Annotated[str, typer.Argument(metavar="LAKE", help="Path or URL of a folder of Parquet files: the new rows.")]
+Lake = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAKE",
+        help="Path or URL of a folder of Parquet files: the new rows.",
+        callback=options.without_credentials,
+    ),
+]
 
 
 def features(
@@ -35,6 +48,8 @@ def features(
     """Write the latents as a Parquet table: partition keys, row, z_0, z_1, ..., aligned with the rows.
 
     Reads the latents alone: faded partitions have features too.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake features flights.archive features.parquet --where 'month>=10'
     """
@@ -55,6 +70,8 @@ def encode(
     json: options.Json = False,
 ) -> None:
     """Write the features of new rows by an archive's newest model of their columns; nothing is archived.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake encode flights.archive new-flights features.parquet
     """
@@ -131,7 +148,13 @@ def anomalies(
     archive: options.Archive,
     out: OutFile,
     lake: Annotated[
-        str | None, typer.Option("--lake", metavar="LAKE", help="Score these new rows; nothing of them is archived.")
+        str | None,
+        typer.Option(
+            "--lake",
+            metavar="LAKE",
+            help="Score these new rows; nothing of them is archived.",
+            callback=options.without_credentials,
+        ),
     ] = None,
     where: options.Where = None,
     top: Annotated[
@@ -153,6 +176,8 @@ def anomalies(
 
     OUT gets partition keys, row, error (of the autoencoder), bits (under the whole model), whether that is above the
     threshold (0.1 % false alarms unless said otherwise), bits_latents and bits_<column>.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake anomalies flights.archive odd.parquet --top 100 --where month=3
     """
@@ -187,6 +212,8 @@ def sample(
     """Draw new rows from the model, with the archive's types, categories, nulls and ranges.
 
     No guarantee of privacy: a model may repeat what it learned by heart. Sensitive columns are withheld or numbered.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake sample flights.archive made-up --rows 1000000 --seed 1
     """
@@ -223,6 +250,8 @@ def denoise(
     """Write partitions with noise replaced by what the model expects, each change listed in _changes.parquet.
 
     A cell is replaced where the rest of its row and the rows before speak against it strongly enough.
+
+    For archives that you trust: it has no --untrusted.
 
     Example: latentlake denoise flights.archive clean --where month=3 --fill air_time
     """

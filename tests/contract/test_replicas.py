@@ -29,7 +29,7 @@ def test_a_replica_is_made_advanced_damaged_and_repaired(ground, tmp_path):
     store = ground.store("replica")
     names = [entry.name for entry in store.list("") if entry.name.startswith(("models/", "partitions/month=2"))]
     for name in (MARKER, commit_name(0), *names):
-        store.restore(name, b"damaged")
+        store.restore(name, [b"damaged"])
     local = open_archive(str(here)).store
     repair_log(store, local)
     repaired = repair_objects(store, verify(there).findings, replica=local)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,9 @@ import ae_core
 from ae_core.errors import LatentlakeError
 from ae_core.jobs.listing import list_archive
 from ae_core.remote.places import locate
-from flows.cli.app import run
+from flows.cli.app import app, run
 from tests.contract.conftest import kinds
+from tests.contract.servers import AZURITE_KEY
 from tests.contract.tables import write_lake
 
 LOGGERS = "botocore,aiobotocore,s3fs,adlfs,gcsfs,fsspec,azure,aiohttp,urllib3,google,asyncio"
@@ -43,7 +46,39 @@ COMMANDS = {
     "audit lake": ["audit", "archive", "--lake", "URL"],
     "log": ["log", "URL"],
     "doctor": ["doctor", "URL"],
+    "diff": ["diff", "URL", "0", "1"],
+    "copy from": ["copy", "URL", "replica"],
+    "copy to": ["copy", "archive", "URL"],
+    "repair": ["verify", "archive", "--repair-from", "URL"],
+    "untrusted": ["ls", "URL", "--untrusted"],
+    "gc": ["gc", "URL"],
+    "drop": ["drop", "URL", "--where", "month=1", "--reason", "x"],
+    "drop lake": ["drop", "archive", "--where", "month=1", "--reason", "x", "--lake", "URL"],
+    "drop reason": ["drop", "archive", "--where", "month=1", "--reason", "as URL has it"],
+    "fade": ["fade", "URL", "--where", "month=1"],
+    "fade reason": ["fade", "archive", "--where", "month=1", "--reason", "as URL has it"],
+    "compress note": ["compress", "lake", "archive", "--range", "0.1", "--note", "from URL"],
+    "expire lake": ["expire", "URL", "archive"],
+    "expire archive": ["expire", "lake", "URL"],
+    "upgrade": ["upgrade", "URL"],
+    "status": ["status", "TEAM"],
+    "deploy": ["deploy", "TEAM", "--dry-run"],
+    "features": ["features", "URL", "out"],
+    "features out": ["features", "archive", "URL"],
+    "encode": ["encode", "archive", "URL", "out"],
+    "dimensions": ["dimensions", "URL", "--range", "0.1"],
+    "anomalies": ["anomalies", "URL", "out"],
+    "anomalies lake": ["anomalies", "archive", "out", "--lake", "URL"],
+    "sample": ["sample", "URL", "out", "--rows", "1"],
+    "denoise": ["denoise", "archive", "URL"],
+    "one argument too many": ["ls", "archive", "URL"],
 }
+TEAM = "version: 1\nteam: t\nlakes:\n  a:\n    lake: {url}\n    archive: x\n    range: 0.1\n"
+
+
+def test_every_command_is_tried():
+    """With every argument and option that takes a URL, or a text that the log keeps."""
+    assert {words[0] for words in COMMANDS.values()} == {command.name for command in app.registered_commands}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,10 +86,12 @@ def test_urls_with_credentials_are_refused_and_not_repeated(command, capsys, tmp
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
     for url in URLS.values():
-        assert run([url if word == "URL" else word for word in COMMANDS[command]]) == 2
+        Path("TEAM").write_text(TEAM.format(url=json.dumps(url)))
+        assert run([word.replace("URL", url) for word in COMMANDS[command]]) == 2
+        Path("TEAM").unlink()
         printed = capsys.readouterr()
         assert "CANARY" not in printed.out + printed.err + caplog.text
-        assert "leave" in printed.err
+        assert "leave" in printed.err or "unexpected" in printed.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,9 +125,9 @@ def test_urls_without_credentials_are_not_refused():
         assert locate(url).url == url
 
 
-@pytest.mark.parametrize("ground", kinds("moto", "azurite"), indirect=True)
-def test_library_runs_leave_no_secret(ground, tmp_path, caplog):
-    """Compress with its verifying process, decode, verify and failures, everything logged at DEBUG."""
+@pytest.mark.parametrize("ground", kinds("seaweedfs", "azurite"), indirect=True)
+def test_library_runs_leave_no_secret(ground, tmp_path, caplog, capsys):
+    """Calls and commands, with their verifying and confined processes, and failures; everything logged at DEBUG."""
     caplog.set_level(logging.DEBUG)
     for name in LOGGERS.split(","):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -100,12 +137,34 @@ def test_library_runs_leave_no_secret(ground, tmp_path, caplog):
     said.append(repr(ae_core.decode(ground.url("archive"), ground.url("out"))))
     said.append(repr(ae_core.verify(ground.url("archive"))))
     said.append(repr(list_archive(ground.url("archive"))))
-    assert run(["doctor", ground.url("archive")]) == 0
+    archive, replica, out = ground.url("archive"), ground.url("replica"), str(tmp_path / "out")
+    team = tmp_path / "team.yaml"
+    team.write_text(f"version: 1\nteam: t\nlakes:\n  a: {{lake: '{lake}', archive: '{archive}', range: 0.1}}\n")
+    for words, code in (
+        (["doctor", archive], 0),
+        (["copy", archive, replica], 0),
+        (["verify", archive, "--repair-from", replica], 0),
+        (["log", archive, "--json"], 0),
+        (["diff", archive, "0", "1", "--json"], 0),
+        (["ls", archive, "--untrusted", "--json"], 0),
+        (["status", team], 0),
+        (["expire", lake, archive], 5),
+        (["fade", archive, "--where", "month=1"], 5),
+        (["drop", archive, "--where", "month=1", "--reason", "why", "--lake", lake, "--yes"], 0),
+        (["gc", archive, "--keep-snapshots", "1", "--keep-days", "0", "--orphan-days", "0", "--json"], 0),
+        *((["features", where, out], 2) for where in (archive, ground.url("nothing"))),
+        (["anomalies", archive, out], 2),
+        (["sample", archive, out, "--rows", "5"], 2),
+        (["denoise", archive, out], 2),
+    ):
+        assert run([str(word) for word in words]) == code, words
+        printed = capsys.readouterr()
+        said += [printed.out, printed.err]
     for bad in ("nothing", "archive/deeper"):
         with pytest.raises(LatentlakeError) as refused:
             list_archive(ground.url(bad))
         said.append(f"{refused.value!r} {refused.value.__cause__!r} {refused.value.__context__!r}")
-    assert ("botocore" if ground.kind == "moto" else "azure") in {
+    assert ("botocore" if ground.kind == "seaweedfs" else "azure") in {
         record.name.split(".")[0] for record in caplog.records
     }
     stored = [ground.bytes(name) for name in ground.names("")]
@@ -119,7 +178,7 @@ def test_library_runs_leave_no_secret(ground, tmp_path, caplog):
 
 def secrets_of(ground) -> list[str]:
     """What must be nowhere: the key that signs, not the id that names it."""
-    return [value for name, value in ground.server.environment.items() if not value.endswith(("devkey", "testing"))]
+    return [value for value in ground.server.environment.values() if value.endswith("secret") or value == AZURITE_KEY]
 
 
 @pytest.mark.full
@@ -138,6 +197,9 @@ def test_flows_leave_no_secret_in_prefect_or_on_screen(ground, tmp_path):
         "PREFECT_LOGGING_EXTRA_LOGGERS": "botocore,aiobotocore,s3fs,fsspec",  # those of the server would drown them
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
+    team = tmp_path / "team.yaml"
+    archive = ground.url("archive")
+    team.write_text(f"version: 1\nteam: t\nlakes:\n  a: {{lake: '{lake}', archive: '{archive}', range: 0.1}}\n")
     command = [sys.executable, "-c", "from flows.cli import main; main()"]
     said = ""
     for arguments, code in (
@@ -145,6 +207,7 @@ def test_flows_leave_no_secret_in_prefect_or_on_screen(ground, tmp_path):
         (["audit", ground.url("archive"), "--lake", lake, "--html", str(tmp_path / "page.html")], 0),
         (["compress", lake, ground.url("other"), "--range", "-1"], 2),
         (["decode", ground.url("nothing"), ground.url("out")], 2),
+        (["deploy", str(team), "--dry-run"], 0),
     ):
         done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr

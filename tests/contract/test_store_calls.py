@@ -89,7 +89,7 @@ def test_what_was_lost_or_damaged_is_restored_under_its_name(ground):
     store = ground.store()
     store.put_new("folder/x", b"damaged")
     for name in ("folder/x", "folder/y"):
-        store.restore(name, b"right")
+        store.restore(name, [b"ri", b"ght"])
         assert store.digest(name) == (5, sha256_hex(b"right"))
         assert store.get(name, 5, sha256_hex(b"right")) == b"right"
 
@@ -205,6 +205,11 @@ def test_a_large_object_goes_up_whole(ground):
     assert store.digest("big") == (len(data), sha256_hex(data))
     piece = data[7_000_000:7_000_100]
     assert store.get_range("big", 7_000_000, 100, sha256_hex(piece)) == piece
+    with pytest.raises(Corrupt, match="big: SHA-256"):
+        store.restore("copy", store.pieces("big", len(data), sha256_hex(b"other")))
+    assert store.size("copy") is None
+    store.restore("copy", store.pieces("big", len(data), sha256_hex(data)))
+    assert store.digest("copy") == (len(data), sha256_hex(data))
 
 
 @every

@@ -17,7 +17,7 @@ from ae_core.errors import CommitUnknown, StoreDenied, StoreUnreachable, StoreUn
 from ae_core.jobs.doctor import doctor
 from ae_core.remote.objects import Patience
 from ae_core.remote.places import locate
-from tests.contract.conftest import EVERY, NIGHTLY, REMOTE
+from tests.contract.conftest import EVERY, NIGHTLY, REMOTE, kinds
 from tests.contract.proxy import Rule, proxy
 from tests.faults import archive_sample as sample
 
@@ -180,6 +180,28 @@ def test_a_store_that_drops_the_condition_is_found_out(ground, broken):
         commit.create_archive(broken.url + "-new", writer="test")
     assert [name for name in ground.names("archive-new") if not name.startswith("_tmp/")] == []
     assert not re.search("canary", str(report))
+
+
+@pytest.mark.parametrize("ground", kinds("moto", "fakegcs"), indirect=True)  # the others sign the condition
+def test_a_store_that_starts_lying_later_stops_the_writer(ground, broken):
+    """F8: proved when the archive was made; then two writers from one head are both told that they created it."""
+    archive = open_archive(broken.url, store=broken.store)
+    shared = sample.stage_shared(archive, commit.read_state(archive))
+    first, second = (sample.stage_partition(archive, shared, pid) for pid in ("month=2", "month=3"))
+    broken.rule = Rule("unconditional", lambda *_: True, FOREVER)
+
+    def build(_):
+        if not told:
+            told.append(commit.append(archive, lambda _: first, op_key="1", since=0, writer="first"))
+        return second
+
+    told: list[commit.Committed] = []
+    with pytest.raises(StoreUnsafe, match="no longer honours create-if-absent"):
+        commit.append(archive, build, op_key="2", since=0, writer="second")
+    assert [done.number for done in told] == [1]
+    broken.rule = None
+    assert not verify(ground.url("archive")).ok
+    assert list(sample.read_blocks(open_snapshot(broken.url, store=broken.store), "month=1"))
 
 
 @pytest.mark.parametrize("ground", EVERY, indirect=True)

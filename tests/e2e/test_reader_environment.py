@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.full, pytest.mark.ci]
+pytestmark = [pytest.mark.full, pytest.mark.ci, pytest.mark.timeout(1800)]
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """What a new environment sees: with the clone on its path it would take the project for installed."""
 

@@ -13,6 +13,7 @@ import pytest
 from ae_core.archive.reader import open_snapshot
 from ae_core.archive.verify import Decoded, verify
 from ae_core.errors import Corrupt, LatentlakeError
+from tests.counted import counted
 from tests.faults import archive_sample as sample
 
 STRIDE = 11
@@ -78,7 +79,7 @@ def test_a_flipped_bit_anywhere_is_named_and_never_read(archive, tmp_path):
             if position % (4 * STRIDE) == 0:
                 wrong_answers(root)
             flips += 1
-    print(f"{flips} bits flipped, every one named")
+    counted(f"{flips} bits flipped, every one named")
     assert flips > 1000
 
 

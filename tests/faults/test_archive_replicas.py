@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,14 +13,17 @@ import pytest
 
 from ae_core.archive import commit, gc
 from ae_core.archive import state as states
+from ae_core.archive.contract import PIECE
 from ae_core.archive.copy import copy_archive
+from ae_core.archive.format import ObjectRef
 from ae_core.archive.log import open_archive, read_state
 from ae_core.archive.names import commit_name
 from ae_core.archive.reader import open_snapshot
-from ae_core.archive.repair import repair_log, repair_objects
+from ae_core.archive.repair import put_back, repair_log, repair_objects
 from ae_core.archive.store import LocalStore
 from ae_core.archive.verify import verify
 from ae_core.errors import Corrupt, DataWouldBeLost, OutputExists, StoreUnsafe, UsageError
+from tests.counted import counted
 from tests.faults import archive_sample as sample
 
 COMMITS = 3  # of `sample.make`
@@ -94,7 +98,9 @@ def test_a_replica_is_advanced(archive, tmp_path):
     assert contents(other) == contents(mine)
 
 
-def test_kill_9_at_every_step_of_a_copy(tmp_path):
+@pytest.mark.usefixtures("without_sync")
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=[pytest.mark.full, pytest.mark.ci])])
+def test_kill_9_at_every_step_of_a_copy(stride, tmp_path):
     """The replica opens at every moment, what it shows decodes, and the next run finishes it."""
     source = commit.create_archive(str(tmp_path / "a"), writer=sample.WRITER)
     for version in range(2):
@@ -117,10 +123,10 @@ def test_kill_9_at_every_step_of_a_copy(tmp_path):
         shutil.rmtree(root)
         if not dead:
             break
-        step += 1
-    print(f"{step} kill points of a copy, {heads} of them with a head")
+        step += stride
+    counted(f"{step // stride} of {step} kill points of a copy, {heads} of them with a head")
     assert step > 60
-    assert heads > 15
+    assert heads > 15 // stride
 
 
 def test_a_replica_with_a_history_of_its_own_is_refused(archive, tmp_path):
@@ -281,7 +287,9 @@ def test_a_checkpoint_is_made_again_from_the_commits(tmp_path, monkeypatch):
     assert contents(tmp_path / "a") == wanted
 
 
-def test_kill_9_at_every_step_of_a_repair(archive, replica, tmp_path):
+@pytest.mark.usefixtures("without_sync")
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=[pytest.mark.full, pytest.mark.ci])])
+def test_kill_9_at_every_step_of_a_repair(stride, archive, replica, tmp_path):
     """Whatever the step, nothing that was whole is harmed, and the next run finishes the rest."""
     broken = tmp_path / "broken"
     shutil.copytree(archive, broken)
@@ -304,9 +312,32 @@ def test_kill_9_at_every_step_of_a_repair(archive, replica, tmp_path):
         shutil.rmtree(root)
         if not dead:
             break
-        step += 1
-    print(f"{step} kill points of a repair")
+        step += stride
+    counted(f"{step // stride} of {step} kill points of a repair")
     assert step > 30
+
+
+def test_an_object_of_any_size_is_put_back_in_little_memory(tmp_path):
+    """Copy and repair move pieces; one that differs at its very end is noticed, and replaces nothing."""
+    source, target = (LocalStore(tmp_path / name) for name in ("a", "b"))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    size = 9 * PIECE + 7
+    with (tmp_path / "a" / "big").open("wb") as file:
+        file.truncate(size)
+    ref = ObjectRef("big", size, source.digest("big")[1])
+    tracemalloc.start()
+    put_back(target, ref, source.pieces("big", size, ref.sha256))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * PIECE
+    with (tmp_path / "a" / "big").open("r+b") as file:
+        file.seek(size - 1)
+        file.write(b"x")
+    with pytest.raises(Corrupt, match="big: SHA-256"):
+        put_back(target, ref, source.pieces("big", size, ref.sha256))
+    assert target.digest("big") == (size, ref.sha256)
+    assert not list(tmp_path.glob("b/_tmp/*"))
 
 
 def test_a_full_disk_stops_a_repair_and_leaves_what_was_there(archive, replica, tmp_path, monkeypatch):

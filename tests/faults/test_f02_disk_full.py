@@ -15,6 +15,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.verify import verify
 from ae_core.errors import LatentlakeError, StoreUnsafe
 from flows.cli.app import run
+from tests.counted import counted
 from tests.faults import archive_sample as sample
 from tests.faults.command import ROOT
 from tests.hostile.golden_parts import golden, write_archive
@@ -30,7 +31,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 try:
     sample.write(archive, ["month=2"], version=5)
 except LatentlakeError as error:
-    print(error)
+    counted(error)
     sys.exit(error.exit_code)
 """
 
@@ -90,7 +91,7 @@ def test_f02_a_full_disk_keeps_every_commit_that_was_acknowledged(small_disk):
     assert failed is not None, "a megabyte was never full"
     assert str(root) in str(failed)
     assert "No space left" in str(failed)
-    print(f"{head} commits acknowledged, then: {failed}")
+    counted(f"{head} commits acknowledged, then: {failed}")
     check_whole(root, head)
     subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
     assert sample.write(archive, ["month=9"]).number == head + 1

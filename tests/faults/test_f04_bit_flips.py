@@ -7,11 +7,12 @@ from collections import Counter
 import pytest
 
 from ae_core.archive.verify import verify
+from tests.counted import counted
 from tests.hostile.golden_parts import NAMES, golden
 from tests.hostile.memory_store import MemoryStore
 from tests.hostile.reading import answer
 
-STRIDE = 61
+STRIDE = 97
 
 
 def flip(name: str, stride: int, bits: int) -> Counter[str]:
@@ -25,7 +26,7 @@ def flip(name: str, stride: int, bits: int) -> Counter[str]:
                 objects = source.objects | {file: bytes(spoilt)}
                 for partition in source.snapshot.partitions:
                     counts[answer(source, objects, partition, {file})] += 1
-    print(f"{name}: {dict(counts)}")
+    counted(f"{name}: {dict(counts)}")
     return counts
 
 

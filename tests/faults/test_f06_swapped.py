@@ -11,6 +11,7 @@ from ae_core.archive import fields
 from ae_core.archive.reader import open_snapshot
 from ae_core.dataset import Archive
 from ae_core.errors import Corrupt
+from tests.counted import counted
 from tests.hostile.golden_parts import NAMES, golden, packed, relinked
 from tests.hostile.memory_store import MemoryStore
 from tests.hostile.reading import answer
@@ -24,7 +25,7 @@ def test_f06_objects_of_one_archive_that_changed_places(name):
             objects = source.objects | {one: source.objects[two], two: source.objects[one]}
             for partition in source.snapshot.partitions:
                 counts[answer(source, objects, partition, {one, two})] += 1
-    print(dict(counts))
+    counted(dict(counts))
     assert counts["refused"] > 100
 
 
@@ -35,7 +36,7 @@ def test_f06_objects_of_another_archive():
         if source.objects[one] != other.objects[two]:
             for partition in source.snapshot.partitions:
                 counts[answer(source, source.objects | {one: other.objects[two]}, partition, {one})] += 1
-    print(dict(counts))
+    counted(dict(counts))
     assert counts["refused"] > 100
 
 

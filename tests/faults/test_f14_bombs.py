@@ -26,6 +26,7 @@ from ae_core.untrusted.caps import Caps
 from ae_core.untrusted.proxy import StoreServer, pack
 from ae_core.untrusted.warm import load_kernels
 from ae_core.varints import write_varint
+from tests.counted import counted
 from tests.faults.command import latentlake
 from tests.hostile.golden_parts import (
     Golden,
@@ -82,7 +83,7 @@ def shared_words(rows: int) -> bytes:
     shared = start + np.arange(-1, rows - 1)
     shared[0] = 0
     letters = bytes(start + rows - 1)
-    words = b"\x01" + join_parts(
+    words = join_parts(
         [pack_ints(lengths), pack_ints(shared), write_varint(len(letters)) + b"\x03" + brotli.compress(letters)]
     )
     return b"\x05" + join_parts([b"", write_varint(rows), words, pack_ints(np.arange(rows))])
@@ -192,7 +193,7 @@ def check(bomb: str, tmp_path) -> None:
     archive = write_archive(tmp_path / "archive", BOMBS[bomb]())
     size = sum(path.stat().st_size for path in archive.rglob("*") if path.is_file())
     done = latentlake("decode", archive, tmp_path / "out", "--untrusted", *CAPS, "--threads", 1)
-    print(f"{bomb}: {size:,} bytes, {done.seconds:.1f} s, {done.memory >> 20} MiB: {done.err.strip()[:100]}")
+    counted(f"{bomb}: {size:,} bytes, {done.seconds:.1f} s, {done.memory >> 20} MiB: {done.err.strip()[:100]}")
     assert done.code in (1, 2), (done.out, done.err)
     assert len(done.err.strip().splitlines()) == 1
     assert "internal error" not in done.err

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import pytest
 
 import ae_core
 from ae_core.archive.reader import open_snapshot
+from ae_core.jobs import commit, compress, verify_worker
+from ae_core.lake import LakePartition
 
 MONTHS = 4
 # stops dead at a chosen place: after the n-th commit, or when the n-th partition has been staged
@@ -68,12 +71,53 @@ def _check_whole(archive: Path, lake: Path, out: Path) -> None:
         assert after.num_rows == before.num_rows
 
 
-@pytest.mark.parametrize(
-    ("where", "count", "kept"), [("train", 1, 0), ("stage", 1, 0), ("commit", 2, 2), ("stage", 4, 3)]
-)
+PLACES = (("train", 1, 0), ("stage", 1, 0), ("commit", 2, 2), ("stage", 4, 3))
+OTHERS = [pytest.param(*place, marks=[pytest.mark.full, pytest.mark.ci]) for place in PLACES if place[0] != "commit"]
+
+
+@pytest.mark.parametrize(("where", "count", "kept"), [PLACES[2], *OTHERS])
 def test_killed_run_is_finished_by_the_next(lake: Path, tmp_path: Path, where: str, count: int, kept: int) -> None:
-    archive = tmp_path / "archive"
-    assert _run(SCRIPT, where, count, lake, archive).returncode == -signal.SIGKILL
+    assert _run(SCRIPT, where, count, lake, tmp_path / "archive").returncode == -signal.SIGKILL
+    _check_resumed(tmp_path, lake, kept)
+
+
+class Stopped(BaseException):
+    """The end of a run in this process: nothing catches it."""
+
+
+@pytest.mark.parametrize(("where", "count", "kept"), PLACES)
+def test_stopped_run_is_finished_by_the_next(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, count: int, kept: int
+) -> None:
+    """The same places, quicker: an error that nobody knows, and the comparing process is this one."""
+
+    def near(
+        archive: str, proposal: str, sources: Sequence[LakePartition], *, threads: int, **_checks: object
+    ) -> object:
+        return verify_worker.prove(verify_worker.VerifyRequest(archive, proposal, tuple(sources), threads))
+
+    name = {"commit": "commit_batch", "stage": "encode_partition", "train": "prepare"}[where]
+    real, calls = getattr(compress, name), []
+
+    def stops(*args: object, **more: object) -> object:
+        result = real(*args, **more)
+        calls.append(name)
+        if len(calls) == count:
+            raise Stopped
+        return result
+
+    monkeypatch.setattr(commit, "prove_apart", near)
+    monkeypatch.setattr(compress, "BATCH_PARTITIONS", 1)
+    with monkeypatch.context() as stopping:
+        stopping.setattr(compress, name, stops)
+        with pytest.raises(Stopped):
+            compress.compress_lake(str(lake), str(tmp_path / "archive"), range_="0.01")
+    _check_resumed(tmp_path, lake, kept)
+
+
+def _check_resumed(folder: Path, lake: Path, kept: int) -> None:
+    """What was committed is there and whole; the next run does the rest and trains nothing."""
+    archive = folder / "archive"
     snapshot = open_snapshot(str(archive))
     assert len(snapshot.partitions) == kept
     trained = [ref.sha256 for ref in snapshot.state.shared.values() if ref.kind == "model"]
@@ -85,9 +129,11 @@ def test_killed_run_is_finished_by_the_next(lake: Path, tmp_path: Path, where: s
     assert (result.model.reused, result.model.digest) == (True, trained[0])
     actions = [row.action for row in result.partitions]
     assert (actions.count("unchanged"), actions.count("compressed")) == (kept, MONTHS - kept)
-    _check_whole(archive, lake, tmp_path / "out")
+    _check_whole(archive, lake, folder / "out")
 
 
+@pytest.mark.full
+@pytest.mark.ci
 def test_killed_at_any_moment(lake: Path, tmp_path: Path) -> None:
     """The command itself, killed without warning a few times on its way."""
     archive = tmp_path / "archive"

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from tests.counted import counted
 from tests.faults.simulation.mutants import MUTANTS
 from tests.faults.simulation.run import Counts, run
 from tests.faults.simulation.world import Violation
@@ -49,7 +50,7 @@ def told(first: int, counts: Counts) -> str:
 
 def test_no_schedule_breaks_a_promise():
     counts = run_slice(0, EVERYDAY)
-    print(told(0, counts))
+    counted(told(0, counts))
     assert counts.kills > 50
     assert counts.deleted > 50
     assert counts.commits > 500
@@ -66,7 +67,7 @@ def test_no_schedule_of_many_breaks_a_promise():
         starts = range(first, first + total, SLICE)
         for part in pool.map(run_slice, starts, (min(SLICE, first + total - start) for start in starts)):
             counts = counts + part
-    print(told(first, counts))
+    counted(told(first, counts))
     assert counts.schedules == total
 
 
@@ -78,7 +79,7 @@ def test_a_protocol_without_this_rule_is_caught(rule):
             try:
                 run(seed, mutant.setup)
             except Violation as violation:
-                print(f"without {rule!r}: seed {seed}, {violation}")
+                counted(f"without {rule!r}: seed {seed}, {violation}")
                 return
     pytest.fail(f"{MUTANT_TRIES} schedules without {rule!r}, and no promise was broken")
 

@@ -24,7 +24,7 @@ def digests(folders: Iterable[Path], threads: int = 1) -> dict[str, list[str]]:
     for folder in folders:
         archive = ae_core.open_archive(str(folder))
         for partition in archive.partitions():
-            blocks = list(partition.blocks(threads=threads))
+            blocks = list(partition.blocks(layer=partition.fullest, threads=threads))
             told = [partition_digest(blocks[0].schema, blocks)]
             if partition.manifest.layer("latents") is not None:
                 preview = pa.concat_tables(partition.blocks(layer="preview", threads=threads))

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from ae_core import fitting, lake
+from ae_core import fitting
 from ae_core.codec import Codec, symbol_columns
 from ae_core.columns import ColumnPlan, TablePlan, build_plan, plain
 from ae_core.columns import table as column_table
@@ -238,10 +238,9 @@ def prove(
 def by_hand() -> Iterator[None]:
     """Within it `ae_core.compress` writes these forms."""
     with ExitStack() as stack:
-        stack.enter_context(patch.object(lake.read_blocks, "__defaults__", (BLOCK_ROWS,)))
         stack.enter_context(patch.object(fitting, "train_codec", train))
         stack.enter_context(patch.object(column_table, "pack_array", pack))
         stack.enter_context(patch.object(commit, "prove_apart", prove))
         for module in (encode, sampling):
-            stack.enter_context(patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
+            stack.enter_context(patch.object(module, "block_rows", lambda _: BLOCK_ROWS))
         yield

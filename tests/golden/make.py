@@ -9,6 +9,7 @@ domains, cells that break the relations, specials in columns that had none.
 The folder `mixing` has an archive of a table too small for a model: no network, but adaptive mixing; `wide` one of
 numbers of many digits and texts of one shape, coded by mixing beside a network; `vectors` one of vectors and images
 with autoencoders of their own; `forms` has every form that these lack.
+`faded` is as `forms`, but month=1 was reduced to its latents and what that left over was deleted.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import ae_core
+from ae_core.archive import gc
 from ae_core.archive.digest import partition_digest
 from ae_core.archive.format import FORMAT
+from ae_core.archive.log import open_archive
+from ae_core.jobs.fade import fade
 from tests.golden import forms, log
 
 HOME = Path(__file__).parent / f"format-{FORMAT}"
@@ -294,10 +298,15 @@ def make(home: Path, names: Sequence[str]) -> None:
         folder = home / name
         for old in ("archive", *(f"month={month}.arrow.xz" for month in rows)):
             shutil.rmtree(folder / old, ignore_errors=True)
-        with forms.by_hand() if name == "forms" else nullcontext():
+        with forms.by_hand() if name in ("forms", "faded") else nullcontext():
             make_archive(folder, policy, {month: table(month, count) for month, count in rows.items()})
         if name == "forms":
             log.age(str(folder / "archive"))
+        if name == "faded":
+            fade(str(folder / "archive"), reason="of no more use", where=["month=1"], dry_run=False)
+            gc.collect(
+                open_archive(str(folder / "archive")), gc.Retention(snapshots=1, days=0, orphan_days=0), writer="w"
+            )
         expect(folder)
 
 
@@ -317,7 +326,7 @@ def expect(home: Path) -> None:
     source = ae_core.open_archive(str(home / "archive"))
     found = {}
     for partition in source.partitions():
-        table = pa.concat_tables(partition.blocks()).combine_chunks()
+        table = pa.concat_tables(partition.blocks(layer=partition.fullest)).combine_chunks()
         with (
             lzma.open(home / f"{partition.id}.arrow.xz", "wb") as sink,
             pa.ipc.new_stream(sink, table.schema) as writer,
@@ -336,6 +345,7 @@ ARCHIVES = {
     "wide": (WIDE_POLICY, wide_table, WIDE_ROWS),
     "vectors": (VECTORS_POLICY, vectors_table, VECTORS_ROWS),
     "forms": (forms.POLICY, forms.table, forms.ROWS),
+    "faded": (forms.POLICY, forms.table, {month: forms.ROWS[month] for month in (1, 2)}),
 }
 
 

@@ -78,12 +78,12 @@ def test_parts_are_parts_of_the_whole(archive):
     """Some rows, some columns, one block alone: never other cells than in the whole."""
     opened = ae_core.open_archive(str(archive))
     partition = opened.partition(month=1)
-    whole = pa.concat_tables(partition.blocks())
+    whole = pa.concat_tables(partition.blocks(layer=partition.fullest))
     names = whole.column_names
     ends = [0, 1, 259, 260, 261, whole.num_rows]
     for start, end in pairwise(ends):
         for columns in (None, names[::3], names[-1:]):
-            scan = opened.scan(where={"month": 1}, columns=columns or names, rows=(start, end))
+            scan = opened.scan(where={"month": 1}, columns=columns or names, rows=(start, end), layer=partition.fullest)
             found = pa.table(pa.RecordBatchReader.from_stream(scan).read_all())
             wanted = whole.slice(start, end - start).select(columns or names)
             assert found.schema.names == wanted.schema.names

@@ -22,7 +22,7 @@ from ae_core.dataset import Archive
 from tests.hostile.memory_store import MemoryStore
 
 HOME = Path(__file__).parent.parent / "golden" / "format-0"
-NAMES = ("network", "mixing", "wide", "forms")
+NAMES = ("network", "mixing", "wide", "forms", "faded")
 
 
 def load_objects(root: Path) -> dict[str, bytes]:
@@ -57,7 +57,13 @@ class Golden:
         self.model = self.snapshot.model(manifest) or b""
         self.codec = Codec.from_bytes(self.model)
         self.tensors = {key: raw.tobytes() for key, raw in safetensors.numpy.load(self.model).items()}
-        self.blocks = [block for pid in self.snapshot.partitions for block in _blocks(self.snapshot, pid)]
+        self.blocks = [block for pid in self.whole for block in _blocks(self.snapshot, pid)]
+
+    @cached_property
+    def whole(self) -> list[str]:
+        """Partitions that have not faded."""
+        found = self.snapshot.partitions
+        return [pid for pid in found if self.snapshot.manifest(pid).layer("residuals") is not None]
 
     @cached_property
     def commits(self) -> list[dict[str, Any]]:

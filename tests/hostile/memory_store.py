@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ae_core.archive.names import checked
 from ae_core.archive.store import Listed, check_object
@@ -27,6 +27,9 @@ class MemoryStore:
     def get(self, name: str, length: int, sha256: str) -> bytes:
         return check_object(self._there(name), name, length, sha256)
 
+    def pieces(self, name: str, length: int, sha256: str) -> Iterator[bytes]:
+        return iter((self.get(name, length, sha256),))
+
     def get_range(self, name: str, offset: int, length: int, sha256: str) -> bytes:
         return check_object(self._there(name)[offset : offset + length], name, length, sha256)
 
@@ -44,7 +47,10 @@ class MemoryStore:
     def create(self, name: str, data: bytes) -> None:
         raise NotImplementedError
 
-    put_new = restore = create
+    put_new = create
+
+    def restore(self, name: str, pieces: Iterable[bytes]) -> None:
+        raise NotImplementedError
 
     def delete(self, name: str) -> None:
         raise NotImplementedError

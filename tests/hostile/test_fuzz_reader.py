@@ -9,11 +9,12 @@ import os
 
 import pytest
 
+from tests.counted import counted
 from tests.hostile.pool import Outcome, run
 
 
 def check(outcome: Outcome, cases: int) -> None:
-    print(outcome.report())
+    counted(outcome.report())
     assert not outcome.failures, outcome.report()
     assert outcome.cases == cases
     reached = {what.split()[0] for what in outcome.counts if what.endswith(("decoded", "identical", "read"))}

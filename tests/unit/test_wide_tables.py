@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ae_core import fitting
+import ae_core
+from ae_core import fitting, lake
 from ae_core.columns import TablePlan
+from ae_core.jobs.audit import audit
 from ae_core.mixing import contexts
 from ae_core.policy import Bound, ResolvedPolicy
 from tests.properties.codecs import random_network
@@ -54,6 +59,26 @@ def test_who_asks_for_latents_gets_them_from_all_columns(trained: list[TablePlan
     codec, _ = train("always")
     assert codec.network is not None
     assert [len(plan.columns) for plan in trained] == [COLUMNS]
+
+
+def test_blocks_of_many_columns_have_few_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory follows the cells of a block; and an archive is checked by its own blocks, whatever new ones are."""
+    assert lake.block_rows(19) == lake.block_rows(512) == lake.BLOCK_ROWS
+    assert lake.block_rows(2000) * 2000 <= lake.BLOCK_CELLS
+    assert lake.block_rows(10**6) == lake.LEAST_BLOCK_ROWS
+    monkeypatch.setattr(lake, "BLOCK_CELLS", 3 * 1024)
+    random = np.random.default_rng(0)
+    table = pa.table({name: pa.array([random.bytes(5) for _ in range(2500)], pa.binary()) for name in "abc"})
+    (tmp_path / "lake").mkdir()
+    pq.write_table(table, tmp_path / "lake/part.parquet")
+    source, archive = str(tmp_path / "lake"), str(tmp_path / "archive")
+    ae_core.compress(source, archive, range_="0")
+    (partition,) = ae_core.open_archive(archive).partitions()
+    assert partition.manifest.block_rows == (1024, 1024, 452)
+    monkeypatch.undo()
+    assert ae_core.verify(archive, deep=True).ok
+    assert audit(archive, lake=source).ok
+    assert pa.concat_tables(partition.blocks()).equals(table)
 
 
 def test_contexts_of_many_columns_are_looked_for_among_few(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from pcodec import ChunkConfig, standalone
 from ae_core.codec import Codec
 from ae_core.columns import check_block
 from ae_core.fitting import train_codec
-from ae_core.lake import block_rows
+from ae_core.lake import block_rows, row_cells
 from ae_core.pipeline import decode_block, encode_block
 from ae_core.policy import Bound, ResolvedPolicy
 from tests.benchmarks.uses.data import Figures
@@ -50,7 +50,7 @@ def ours(array: pa.Array, bound: Fraction, latents: str) -> tuple[int, str]:
     """(bytes of the blocks and one copy of the model, how it was coded), every element checked."""
     table = pa.table({"v": array})
     policy = ResolvedPolicy({"v": Bound("abs", bound) if bound else Bound("exact")})
-    step = block_rows(table.schema)
+    step = block_rows(row_cells(table.schema))
     blocks = [table.slice(first, step) for first in range(0, len(table), step)]
     codec, _ = train_codec(
         table.schema, blocks, policy, rows_served=len(table), latents="always" if latents == "always" else "auto"

@@ -42,9 +42,9 @@ def test_a_clock_that_is_off_is_told(tmp_path, monkeypatch, skew, ok, text):
 class Overwrites(LocalStore):
     """Creates what exists already."""
 
-    def _publish(self, name, data):
+    def _publish(self, name, pieces):
         (self._root / name).parent.mkdir(parents=True, exist_ok=True)
-        (self._root / name).write_bytes(data)
+        (self._root / name).write_bytes(b"".join(pieces))
 
 
 class Forgets(LocalStore):

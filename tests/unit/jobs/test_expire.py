@@ -8,8 +8,11 @@ import shutil
 import time
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
@@ -150,6 +153,22 @@ def test_queries_go_on_while_originals_go_and_come_back(place):
     ae_core.decode(str(place.archive), str(place.lake), where=["month=1"])
     assert len(place.files) == 2
     assert seen() == (60, {"bounded"})
+
+
+def test_readers_of_parquet_pass_over_quarantine_marker_and_index(place):
+    """While files are set aside, and when they are gone: the other partition's rows, and no error."""
+    every = f"{place.lake}/**/*.parquet"
+    for days, action in ((31, "recorded"), (2, "set aside"), (2, "expired")):
+        place.pass_days(days)
+        assert place.one()[0] == action
+        rows = 120 if action == "recorded" else 60
+        assert pa.dataset.dataset(place.lake, partitioning="hive").count_rows() == rows
+        assert pq.read_table(place.lake).num_rows == rows
+        assert duckdb.sql(f"select count(*) from read_parquet('{every}')").fetchall() == [(rows,)]
+        assert pl.scan_parquet(every).select(pl.len()).collect().item() == rows
+        lazy = pl.scan_parquet(place.lake, hidden_file_prefix="_")
+        assert lazy.select(pl.len()).collect().item() == rows
+    assert (place.lake / "month=1" / MARKER).exists()
 
 
 def test_a_restoring_that_was_killed_is_finished(place):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_core.jobs.sampling import choose_blocks
-from ae_core.lake import BLOCK_ROWS
+from ae_core.lake import BLOCK_ROWS, block_rows
 
 
 def test_a_year_of_flights_is_taken_whole():
@@ -25,7 +25,7 @@ def test_budget_and_places(rows, columns, cells):
     places = choose_blocks(rows, columns, cells=cells)
     budget = max(1, cells // columns)
     assert bool(places) == bool(sum(rows))
-    assert all(0 < take <= min(budget, BLOCK_ROWS) for _, _, take in places)
-    assert all(block * BLOCK_ROWS + take <= rows[partition] for partition, block, take in places)
+    assert all(0 < take <= min(budget, block_rows(columns)) for _, _, take in places)
+    assert all(block * block_rows(columns) + take <= rows[partition] for partition, block, take in places)
     assert sum(take for _, _, take in places) <= budget
     assert places == sorted(places)

@@ -19,8 +19,8 @@ from ae_core.jobs.copy import copy
 from ae_core.jobs.diff import diff_archive
 from ae_core.jobs.listing import archive_log
 from ae_core.jobs.request import noted
-from ae_core.jobs.verify import parse_share
 from ae_core.lake import BLOCK_ROWS
+from ae_core.selection import parse_share
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "format-0" / "network" / "archive"
 ROWS = 2 * BLOCK_ROWS + 100
@@ -189,7 +189,8 @@ def test_a_sample_reads_some_and_looks_the_others_up(golden):
     for path in golden.glob("partitions/*/*/residuals.parquet"):
         path.write_bytes(path.read_bytes()[:-1])
     assert len(ae_core.verify(str(golden), sample="1%").findings) >= 2  # a cut file shows by its length
-    for text in ("0%", "101%", "5", "x"):
+    assert parse_share("5%") == parse_share("0.05") == parse_share(" .05 ")
+    for text in ("0%", "101%", "5", "x", "1e-1", "nan"):
         with pytest.raises(UsageError, match="--sample"):
             parse_share(text)
 

@@ -7,7 +7,7 @@ import pytest
 from ae_core.archive.store import open_store
 from ae_core.errors import UsageError
 from ae_core.jobs.request import CompressRequest
-from ae_core.remote.places import locate
+from ae_core.remote.places import hide_credentials, locate
 
 PROFILES = """
 [minio]
@@ -67,3 +67,20 @@ def test_nesting_is_seen_through_profiles_and_only_within_one_store(settings):
         CompressRequest.checked("s3://b/lake/", "s3a://b/lake", range_=0.1)
     CompressRequest.checked("s3://b/lake", "minio://b/lake/archive", range_=0.1)
     CompressRequest.checked("s3://b/lake", "s3://b/lake2", range_=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no s3://KEY:SE/CR@ET@bucket/x here", "no s3://***@bucket/x here"),
+        ("'gs://SECRET@bucket/x'", "'gs://***@bucket/x'"),
+        ("az://c/x?sv=1&sig=SECRET&x=2: missing", "az://c/x?sv=1&sig=***&x=2: missing"),
+        ("AccountName=a;AccountKey=SECRET==;Blob=b", "AccountName=a;AccountKey=***;Blob=b"),
+        ("http://h/x?X-Amz-Signature=SECRET", "http://h/x?X-Amz-Signature=***"),
+        ("abfs://container@acc.dfs.core.windows.net/a: gone", "abfs://container@acc.dfs.core.windows.net/a: gone"),
+        ("s3://bucket/month=3/a@b, mail a@b.c, https://wiki/page?x=1", None),
+    ],
+)
+def test_what_a_message_repeats_holds_no_credentials(text, shown):
+    assert hide_credentials(text) == (shown or text)
+    assert hide_credentials(hide_credentials(text)) == hide_credentials(text)

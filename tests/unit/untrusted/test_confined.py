@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ae_core.errors import LimitReached
-from ae_core.jobs import decode, listing, verify
+from ae_core.jobs import decode, diff, listing, verify
 from ae_core.untrusted import guard, jobs
 from ae_core.untrusted.caps import Caps
 from tests.faults.command import ROOT
@@ -105,6 +105,7 @@ def test_an_honest_archive_reads_the_same_from_a_worker(archive, tmp_path):
     asked = {"deep": True, "where": ["month=1"], "snapshot": 1, "threads": 1}
     assert jobs.verify(archive, **asked) == verify.verify(archive, **asked)
     assert jobs.archive_log(archive, snapshot=1) == listing.archive_log(archive, snapshot=1)
+    assert jobs.diff_archive(archive, 0, 1) == diff.diff_archive(archive, 0, 1)
 
 
 def test_caps_hold_for_every_job_that_decodes(archive):

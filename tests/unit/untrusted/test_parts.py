@@ -101,7 +101,7 @@ def test_the_store_answers_as_itself_and_writes_nothing(tmp_path):
         lambda: store.create("x", b""),
         lambda: store.put_new("x", b""),
         lambda: store.delete("x"),
-        lambda: store.restore("x", b""),
+        lambda: store.restore("x", [b""]),
     )
     for refused in (*writes, store.probe, store.clock):
         with pytest.raises(StoreUnsafe):

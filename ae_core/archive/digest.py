@@ -143,7 +143,7 @@ def _one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     chunks = [_plain(chunk) for chunk in column.chunks if len(chunk)]
     if len(chunks) == 1:
         return chunks[0]
-    return pa.concat_arrays(chunks) if chunks else _plain(pa.array([], column.type))
+    return pa.concat_arrays(chunks) if chunks else _plain(pa.nulls(0, column.type))
 
 
 def _plain(array: pa.Array) -> pa.Array:

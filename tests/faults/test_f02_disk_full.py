@@ -31,7 +31,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 try:
     sample.write(archive, ["month=2"], version=5)
 except LatentlakeError as error:
-    counted(error)
+    print(error)
     sys.exit(error.exit_code)
 """
 

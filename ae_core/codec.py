@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,8 @@ from ae_core.kernels import storage
 from ae_core.kernels.bounds import check_bounds, check_preview_bounds
 from ae_core.kernels.frozen import FrozenEncoder, FrozenGroup, FrozenPreview
 from ae_core.kernels.network import ContextGroup, Network
+from ae_core.vector_columns import read_coders, vector_tensors
+from ae_core.vectors import VectorCoder
 
 Part = TypeVar("Part", FrozenEncoder, FrozenPreview, FrozenGroup)
 _MALFORMED: Final = (
@@ -37,12 +40,14 @@ class Codec:
     """A frozen model: the column plan and, where it pays, the network.  Equal bytes decode equally everywhere.
 
     mixing : of the columns whose coder is "mixing"; they are decoded last, and know what the network codes.
+    vectors : coders of the vector columns whose elements have codes, by index; each by itself.
     """
 
     plan: TablePlan
     network: Network | None
     no_latents_reason: str | None = None
     mixing: mixing.MixingPlan | None = None
+    vectors: Mapping[int, VectorCoder] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The model as one safetensors file: the plan with all else that is text or numbers, entropy-coded weights."""
@@ -54,6 +59,8 @@ class Codec:
             arrays: dict[str, np.ndarray] = {}
             notes["network"] = _network_meta(self.network, arrays)
             tensors["weights"] = pack_tensors(arrays)
+        for index, coder in self.vectors.items():
+            tensors |= {f"vector.{index}.{name}": data for name, data in vector_tensors(coder).items()}
         tensors["plan"] = write_plan(self.plan, notes, b"" if self.mixing is None else self.mixing.to_bytes())
         return safetensors.numpy.save({name: np.frombuffer(raw, np.uint8) for name, raw in tensors.items()})
 
@@ -77,11 +84,12 @@ class Codec:
                 _check_fit(plan, network)
             mixed = mixing.MixingPlan.from_bytes(attached) if attached else None
             _check_mixing(plan, network, mixed)
+            vectors = read_coders(plan, tensors)
         except Corrupt:
             raise
         except _MALFORMED as error:
             raise Corrupt(f"model: malformed ({error}): verify the archive") from None
-        return cls(plan, network, notes.get("no_latents_reason"), mixed)
+        return cls(plan, network, notes.get("no_latents_reason"), mixed, vectors)
 
     @cached_property
     def digest(self) -> str:

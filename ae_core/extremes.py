@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ae_core.vector_types import element_type, elements_of
+
 
 def is_stated(kind: pa.DataType) -> bool:
     """Whether Parquet's statistics hold extremes of the type in the form of `column_ranges`."""
@@ -48,6 +50,8 @@ def stated_range(found: Sequence[Statistics], name: str) -> tuple[Any, Any] | No
 
 def finite(values: pa.Array) -> pa.Array:
     """The values that count for a range, as integers, doubles or decimals."""
+    if element_type(values.type) is not None:
+        values = elements_of(values)[1]
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_floating(values.type):

@@ -28,6 +28,7 @@ from ae_core.model.train import Progress
 from ae_core.pipeline import group_symbols, position_bits, stream_bytes
 from ae_core.policy import ResolvedPolicy
 from ae_core.uses.previews import PreviewError, preview_error
+from ae_core.vector_fitting import fit_vectors
 
 Latents = Literal["auto", "always"]
 LEAST_ROWS = 2_000  # below this no model pays for itself: not worth training one to find out
@@ -93,6 +94,26 @@ def train_codec(
     latents
         "auto" leaves the network out where plain coders make a smaller archive; "always" keeps it.
     """
+    codec, report = _train_table(
+        schema, sample, policy, rows_served=rows_served, seed=seed, latents=latents, progress=progress
+    )
+    plan, vectors = fit_vectors(
+        codec.plan, sample, rows_served=report.rows_served, always=latents == "always", seed=seed
+    )
+    return replace(codec, plan=plan, vectors=vectors), report
+
+
+def _train_table(
+    schema: pa.Schema,
+    sample: Sequence[pa.Table],
+    policy: ResolvedPolicy,
+    *,
+    rows_served: int,
+    seed: int,
+    latents: Latents,
+    progress: Progress | None,
+) -> tuple[Codec, TrainingReport]:
+    """`train_codec` for all but the vector columns."""
     plan = build_plan(schema, sample, policy)
     rows = sum(table.num_rows for table in sample)
     served = max(rows, rows_served)

@@ -9,6 +9,7 @@ since a file that is passed over in silence could be mistaken for one that was a
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from ae_core.remote.places import locate
 from ae_core.remote.profiles import settings_file
 from ae_core.remote.versions import modified, token_of
 from ae_core.selection import Where, parse_where, selected
+from ae_core.vector_types import element_type, vector_shape
 
 BLOCK_ROWS = 65_536
 BLOCK_CELLS = 1 << 25
@@ -40,6 +42,7 @@ LEAST_BLOCK_ROWS = 1024
 REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
+_ELEMENT_CELLS = 8
 _SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
@@ -326,6 +329,12 @@ def common_schema(partitions: Sequence[LakePartition]) -> pa.Schema:
     return _agreed([(p, file) for p in partitions for file in p.files], partitions[0].lake)
 
 
+def row_cells(columns: pa.Schema) -> int:
+    """Columns of a table, each element of a vector counted as several: all of them are held as numbers of 64 bits."""
+    kinds = [field.type for field in columns]
+    return sum(_ELEMENT_CELLS * math.prod(vector_shape(kind)) if element_type(kind) else 1 for kind in kinds)
+
+
 def block_rows(columns: int) -> int:
     """Rows of the blocks that a table of so many columns is cut into."""
     return min(BLOCK_ROWS, max(LEAST_BLOCK_ROWS, BLOCK_CELLS // max(1, columns)))
@@ -384,9 +393,10 @@ def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -
 
 
 def has_range(kind: pa.DataType) -> bool:
-    """True for types whose values have a difference: integers, floats, decimals, temporal types but intervals."""
+    """True for types whose values, or elements, have a difference: numbers, temporal types but intervals."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    kind = element_type(kind) or kind
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
@@ -489,7 +499,7 @@ def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> d
     """Extremes of the finite values of some columns, by reading them."""
     ends: dict[str, list[Any]] = {name: [] for name in names}
     for partition in partitions:
-        for batch in _batches(partition, BLOCK_ROWS, names):
+        for batch in _batches(partition, block_rows(row_cells(schema(partition))), names):
             for name in names:
                 extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
                 if extremes["min"] is not None:

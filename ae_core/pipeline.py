@@ -37,6 +37,7 @@ from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.network import ContextGroup
 from ae_core.kernels.preview import preview_codes
 from ae_core.kernels.vectors import MAX_BLOCKS
+from ae_core.vector_columns import vector_codes, vector_streams
 
 LATENTS, MIXING = "z", "mixing"
 """Names of the latents' stream and of the mixing coder's; context group g is f"g{g}"; all others belong to columns."""
@@ -62,12 +63,13 @@ def encode_block(codec: Codec, table: pa.Table) -> EncodedBlock:
 def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock]:
     """`encode_block` of several blocks, the network's symbols in lockstep: equal payloads in less time."""
     encoded = [encode_columns(codec.plan, table) for table in tables]
-    spent = [stream_bytes(codec.plan, block.streams) for block in encoded]
+    vectors = [vector_streams(codec.vectors, block) for block in encoded]
+    spent = [stream_bytes(codec.plan, block.streams | own) for block, own in zip(encoded, vectors, strict=True)]
     network = codec.network
     if network is None:
         return [
-            EncodedBlock(None, pack_streams(_mix(codec, block, cost) | block.streams), cost, block.exceptions)
-            for block, cost in zip(encoded, spent, strict=True)
+            EncodedBlock(None, pack_streams(_mix(codec, block, cost) | block.streams | own), cost, block.exceptions)
+            for block, own, cost in zip(encoded, vectors, spent, strict=True)
         ]
     z = [encode_latents(network.encoder, block.symbols) for block in encoded]
     streams = [_mix(codec, block, cost) for block, cost in zip(encoded, spent, strict=True)]
@@ -79,15 +81,24 @@ def encode_blocks(codec: Codec, tables: Sequence[pa.Table]) -> list[EncodedBlock
             for position, bits in position_bits(group, intervals, network.latent_dims).items():
                 cost[codec.plan.columns[codec.plan.symbols[position].column].name] += round(bits / 8)
     latents = blocks.intervals_of_blocks(network.prior, z)
-    return [_encoded_block(codec.plan, *parts) for parts in zip(encoded, latents, streams, spent, strict=True)]
+    parts = zip(encoded, latents, streams, vectors, spent, strict=True)
+    return [_encoded_block(codec.plan, *part) for part in parts]
 
 
 def _encoded_block(
-    plan: TablePlan, encoded: EncodedColumns, latents: np.ndarray, streams: dict[str, bytes], spent: dict[str, int]
+    plan: TablePlan,
+    encoded: EncodedColumns,
+    latents: np.ndarray,
+    streams: dict[str, bytes],
+    vectors: dict[str, bytes],
+    spent: dict[str, int],
 ) -> EncodedBlock:
     """The payloads of a block that has a network."""
     side = side_streams(plan, encoded.streams, len(encoded.symbols))
-    rest = {name: stream for name, stream in encoded.streams.items() if name not in side}
+    side |= {name: stream for name, stream in vectors.items() if name.endswith(":z")}
+    # which vectors are null goes with their latents, so that these can be told apart alone
+    side |= {name: s for name, s in encoded.streams.items() if name.endswith(":valid") and f"{name[:-6]}:z" in side}
+    rest = {name: stream for name, stream in (encoded.streams | vectors).items() if name not in side}
     return EncodedBlock(
         latents=pack_streams({LATENTS: rans.encode(latents.reshape(-1))} | side),
         residuals=pack_streams(streams | rest),
@@ -159,8 +170,9 @@ def decode_blocks(
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
     wide = [_unmix(codec, some, known, mixed) for known, some in zip(symbols, streams, strict=True)]
+    wanted = codec.vectors if columns is None else {codec.plan.index_of[name] for name in columns} & set(codec.vectors)
     return [
-        decode_columns(codec.plan, known, some, columns, numbers)
+        decode_columns(codec.plan, known, some, columns, numbers, vector_codes(codec.vectors, some, len(known), wanted))
         for known, some, numbers in zip(symbols, streams, wide, strict=True)
     ]
 
@@ -225,6 +237,10 @@ def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
         return False
     needed, streams = dependencies(codec.plan, columns)
     coded = any(codec.plan.symbols[position].coded for position in needed)
+    if any(
+        codec.plan.index_of[name] in codec.vectors for name in (codec.plan.index_of if columns is None else columns)
+    ):
+        return True
     beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
     return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
 

@@ -32,6 +32,7 @@ from pydantic import (
 
 from ae_core.errors import PolicyError
 from ae_core.retirement import Retire
+from ae_core.vector_types import element_type
 
 Family = Literal["integer", "float", "decimal", "temporal", "other"]
 BoundKind = Literal["exact", "abs", "range", "pointwise"]
@@ -406,6 +407,7 @@ def _some(names: list[str]) -> str:
 
 def _bound(policy: Policy, field: pa.Field, span: tuple[Any, Any] | None) -> Bound:
     group = family(field.type)
+    elements = element_type(field.type)
     rule = policy.columns.get(field.name)
     if rule is None:
         limit, sensitive = (policy.default.get(group, Limit("exact")) if group != "other" else Limit("exact")), False
@@ -413,6 +415,8 @@ def _bound(policy: Policy, field: pa.Field, span: tuple[Any, Any] | None) -> Bou
         limit, sensitive = rule.bound, rule.sensitive
     if limit.kind == "exact" or limit.value is None:
         return Bound("exact", sensitive=sensitive)
+    if elements is not None:  # a vector's bound is that of each element; only its own rule may give it one
+        field, group = pa.field(field.name, elements), family(elements)
     if group == "other":
         raise PolicyError(
             f"policy: column {field.name!r} is {field.type}, which has no lossy form: write {field.name}: exact"

@@ -7,7 +7,7 @@ Varints are unsigned LEB128.  Names are unique; the streams fill the rest of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ae_core.errors import Corrupt
 from ae_core.varints import read_varint, write_varint
@@ -48,3 +48,29 @@ def unpack_streams(payload: bytes) -> dict[str, bytes]:
         streams[name] = payload[at : at + size]
         at += size
     return streams
+
+
+def pack_parts(parts: Sequence[bytes]) -> bytes:
+    """Byte strings as one: the length of each as a varint, then all in turn."""
+    return b"".join(write_varint(len(part)) for part in parts) + b"".join(parts)
+
+
+def unpack_parts(data: bytes, count: int) -> list[bytes]:
+    """The byte strings behind `pack_parts`.
+
+    Raises
+    ------
+    Corrupt
+        When there are not so many.
+    """
+    lengths, at = [], 0
+    for _ in range(count):
+        length, at = read_varint(data, at)
+        lengths.append(length)
+    if at + sum(lengths) != len(data):
+        raise Corrupt("payload: the parts of a stream do not fit its length: verify the archive")
+    parts = []
+    for length in lengths:
+        parts.append(data[at : at + length])
+        at += length
+    return parts

@@ -13,6 +13,7 @@ from ae_core.columns.table import (
     encode_columns,
     given_symbols,
     numbered_codes,
+    valid_vectors,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "preview_columns",
     "read_plan",
     "side_streams",
+    "valid_vectors",
     "write_plan",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from ae_core.columns.same import equal_cells
 from ae_core.columns.storage import Mask, kind_of, one_array, read_floats, read_ints, storage_per_unit, valid_mask
 from ae_core.errors import BoundViolated
 from ae_core.policy import Bound, ResolvedPolicy
+from ae_core.vector_types import element_type, elements_of, vector_shape
 
 
 def check_block(plan: TablePlan | ResolvedPolicy, original: pa.Table, rebuilt: pa.Table) -> None:
@@ -44,6 +46,8 @@ def cells_within(bound: Bound, original: pa.Array | pa.ChunkedArray, rebuilt: pa
     Exact means bit for bit; under a bound, null stays null, NaN stays NaN and infinities stay themselves.
     """
     a, b = one_array(_plainly(original)), one_array(_plainly(rebuilt))
+    if bound.value is not None and element_type(a.type) is not None and a.type == b.type:
+        return _vectors_within(bound, a, b)
     kind = kind_of(a.type)
     if bound.value is None or kind not in ("int", "float"):
         return equal_cells(a, b)
@@ -54,6 +58,19 @@ def cells_within(bound: Bound, original: pa.Array | pa.ChunkedArray, rebuilt: pa
     if kind == "float":
         return same_nulls & _floats(bound, read_floats(a, va), read_floats(b, vb))
     return same_nulls & _ints(bound, a, b, va, vb)
+
+
+def _vectors_within(bound: Bound, a: pa.Array, b: pa.Array) -> Mask:
+    """As `cells_within`: a vector is within its bound where all of its elements are."""
+    (va, x), (vb, y) = elements_of(a), elements_of(b)
+    va = np.ones(len(a), np.bool_) if va is None else va
+    vb = np.ones(len(b), np.bool_) if vb is None else vb
+    both, size = va & vb, math.prod(vector_shape(a.type))
+    if not np.array_equal(va, vb):
+        x, y = (part.filter(pa.array(np.repeat(both[own], size))) for part, own in ((x, va), (y, vb)))
+    fine = va == vb
+    fine[both] = cells_within(bound, x, y).reshape(-1, size).all(1)
+    return fine
 
 
 def _plainly(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

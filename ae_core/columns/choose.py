@@ -28,6 +28,7 @@ from ae_core.columns.storage import (
     valid_mask,
 )
 from ae_core.policy import Bound
+from ae_core.vector_types import element_type, elements_of
 
 _MANTISSA = {2: 10, 4: 23, 8: 52}
 _DIGITS = 6
@@ -39,6 +40,8 @@ _WIDE_BITS = 43
 def plan_column(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
     """The plan of a column by itself; `array` is its sample in its working type."""
     kind = kind_of(array.type)
+    if (elements := element_type(array.type)) is not None:
+        return _plan_vector(field, pa.field(field.name, elements), elements_of(array)[1], bound)
     if kind == "other":
         return ColumnPlan(field.name, field.type, bound, "plain", f"{field.type} has no domain")
     if kind == "bytes":
@@ -53,6 +56,14 @@ def plan_column(field: pa.Field, array: pa.Array, bound: Bound) -> ColumnPlan:
     base = ColumnPlan(field.name, field.type, bound, "plain", "too many distinct values for its rows",
                       quantiser=None if exact else quantiser)  # fmt: skip
     return _with_domain(base, quantiser, array, cells, valid, usable)
+
+
+def _plan_vector(field: pa.Field, element: pa.Field, elements: pa.Array, bound: Bound) -> ColumnPlan:
+    """The plan of a vector column: that of its elements, under mixing where they have codes."""
+    inner = plan_column(element, elements, bound)
+    if inner.domain is not None:
+        inner = replace(inner, coder="mixing")
+    return ColumnPlan(field.name, field.type, bound, "vector", inner.reason, elements=inner)
 
 
 def _sample_cells(array: pa.Array, valid: Mask | None) -> tuple[npt.NDArray[Any], Mask]:

@@ -20,7 +20,7 @@ from ae_core.columns.numeric import (
 from ae_core.errors import UsageError
 from ae_core.policy import Bound
 
-Coder = Literal["network", "mixing", "plain", "lookup", "linear"]
+Coder = Literal["network", "mixing", "plain", "lookup", "linear", "vector"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,7 @@ class ColumnPlan:
     code: ValueCode | None = None
     quantiser: Quantiser | None = None
     derived: Lookup | Linear | None = None
+    elements: ColumnPlan | None = None  # of a vector column: its elements, as a column of their own
 
     @property
     def usual_reason(self) -> str:
@@ -131,13 +132,19 @@ class TablePlan:
         return {column.name: index for index, column in enumerate(self.columns)}
 
     def with_coder(self, column: str, coder: Literal["plain"], reason: str) -> TablePlan:
-        """The plan with a column taken out of the network; what was looked up from it is coded by itself again."""
+        """The plan with a column (of vectors: its elements) under a plain coder; what was looked up from it
+        is coded by itself again.
+        """
         if column not in self.index_of:
             raise UsageError(f"column {column!r} is not in the plan: columns are {', '.join(self.index_of)}")
         if coder != "plain":
             raise ValueError(f"a column can only be moved to the plain coder, not to {coder!r}")
         moved = self.index_of[column]
         columns = list(self.columns)
+        if (elements := columns[moved].elements) is not None:
+            elements = replace(elements, coder="plain", domain=None, code=None)
+            columns[moved] = replace(columns[moved], reason=reason, elements=elements)
+            return TablePlan(self.schema, tuple(columns))
         columns[moved] = replace(columns[moved], coder="plain", reason=reason, domain=None, code=None, derived=None)
         for index, other in enumerate(columns):
             if isinstance(other.derived, Lookup) and moved in other.derived.keys:

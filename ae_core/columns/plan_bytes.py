@@ -42,6 +42,7 @@ from ae_core.columns.words import pack_words, unpack_words
 from ae_core.errors import Corrupt
 from ae_core.policy import Bound, read_fraction
 from ae_core.varints import read_varint, write_varint
+from ae_core.vector_types import element_type
 
 MAX_HEAD = 64 << 20
 """Most bytes of a plan's schema and records."""
@@ -145,6 +146,8 @@ def _column_record(column: ColumnPlan, blobs: list[bytes]) -> dict[str, Any]:
         record["lookup"] = lookup_to_json(column.derived, blobs)
     elif isinstance(column.derived, Linear):
         record["linear"] = linear_to_json(column.derived)
+    if column.elements is not None:
+        record["elements"] = _column_record(column.elements, blobs)
     return record
 
 
@@ -166,9 +169,15 @@ def _read_column(field: pa.Field, record: dict[str, Any], blobs: list[bytes]) ->
         derived = lookup_from_json(record["lookup"], blobs)
     elif "linear" in record:
         derived = linear_from_json(record["linear"])
-    if record["coder"] not in ("network", "mixing", "plain", "lookup", "linear"):
+    if record["coder"] not in ("network", "mixing", "plain", "lookup", "linear", "vector"):
         raise Corrupt("column plan: unknown coder: install a newer release")
-    column = ColumnPlan(field.name, field.type, bound, record["coder"], "", domain, code, quantiser, derived)
+    elements = None
+    if "elements" in record:
+        inner = element_type(field.type)
+        if inner is None or record["coder"] != "vector":
+            raise Corrupt(f"column plan: {field.name!r} has elements, but is no vector: verify the archive")
+        elements = _read_column(pa.field(field.name, inner), record["elements"], blobs)
+    column = ColumnPlan(field.name, field.type, bound, record["coder"], "", domain, code, quantiser, derived, elements)
     return replace(column, reason=record.get("reason", column.usual_reason))
 
 
@@ -200,6 +209,12 @@ def _whole(value: object, most: int) -> bool:
 
 def _refuse_unsound(column: ColumnPlan, columns: tuple[ColumnPlan, ...]) -> None:
     """Raise Corrupt where decoding the column could loop, reach outside a table or ask for endless memory."""
+    if (column.coder == "vector") != (column.elements is not None) or (
+        column.elements is not None and (column.domain is not None or column.elements.coder not in ("mixing", "plain"))
+    ):
+        raise Corrupt(f"column plan: {column.name!r} is described in a way that no writer does: verify the archive")
+    if column.elements is not None:
+        _refuse_unsound(column.elements, ())
     kind = kind_of(working_type(column.type))
     sound = (column.domain is None) == (column.code is None) and (
         column.domain is not None or column.coder not in ("network", "mixing")

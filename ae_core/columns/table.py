@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from ae_core.columns.plain import pack_array, unpack_array
 from ae_core.columns.plan import ColumnPlan, TablePlan
 from ae_core.columns.storage import (
     Ints,
+    Mask,
     kind_of,
     one_array,
     read_floats,
@@ -27,6 +29,7 @@ from ae_core.columns.storage import (
     write_ints,
 )
 from ae_core.errors import Corrupt, UsageError
+from ae_core.vector_types import elements_of, vector_shape, vectors_from
 
 _LEVEL, _NULL, _EXACT = range(3)
 _PLAIN, _REST = range(2)
@@ -38,7 +41,8 @@ class EncodedColumns:
 
     symbols : uint16 (rows, symbol positions); streams : everything but what network and mixing coder code, by name
     ("3:exceptions"); shown : int32 (rows, domain columns), the codes as previews tell them; exceptions : cells of a
-    column, by name, that are stored with their exact value beside the code; wide : codes of the wide columns, by index.
+    column, by name, that are stored with their exact value beside the code; wide : codes of the wide columns, by index;
+    vectors : codes of the elements of vector columns that have codes, by index.
     """
 
     symbols: Symbols
@@ -46,6 +50,7 @@ class EncodedColumns:
     shown: npt.NDArray[np.int32]
     exceptions: dict[str, int]
     wide: dict[int, Codes]
+    vectors: dict[int, Codes]
 
 
 def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
@@ -62,8 +67,11 @@ def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
         assert column.domain is not None
         assert column.code is not None
         codes[index] = column.code.encode(arrays[index], column.domain)
+    vectors: dict[int, Codes] = {}
     for index, column in enumerate(plan.columns):
-        if rows:
+        if rows and column.elements is not None:
+            exceptions[column.name] = _encode_vectors(index, column.elements, arrays[index], streams, vectors)
+        elif rows:
             exceptions[column.name] = _encode_streams(index, column, arrays, codes, streams)
     symbols = np.zeros((rows, len(plan.symbols)), np.uint16)
     for index, places in plan.positions.items():
@@ -76,7 +84,7 @@ def encode_columns(plan: TablePlan, block: pa.Table) -> EncodedColumns:
         assert domain is not None
         table[:, place] = shown_codes(domain, codes[index])
     wide = {index: codes[index] for index in plan.wide_columns}
-    return EncodedColumns(symbols, streams, table, exceptions, wide)
+    return EncodedColumns(symbols, streams, table, exceptions, wide, vectors)
 
 
 def _working(column: pa.ChunkedArray) -> pa.Array:
@@ -106,12 +114,32 @@ def _encode_streams(
             streams[f"{index}:misses"] = misses
     elif column.given:
         streams[f"{index}:given"] = pack_ints(codes[index])
+    return _encode_rest(index, column, array, codes[index], streams)
+
+
+def _encode_rest(index: int, column: ColumnPlan, array: pa.Array, codes: Codes, streams: dict[str, bytes]) -> int:
+    """Add what codes leave out: low bits, and cells stored exactly; the number of these."""
+    assert column.domain is not None
     if isinstance(column.code, NumberCode) and column.code.shift and column.has_symbols:
-        streams[f"{index}:low"] = pack_ints(column.code.low_bits(array, codes[index], column.domain))
-    escaped = codes[index] == column.domain.escape
+        streams[f"{index}:low"] = pack_ints(column.code.low_bits(array, codes, column.domain))
+    escaped = codes == column.domain.escape
     if escaped.any():
         streams[f"{index}:exceptions"] = pack_array(array.filter(pa.array(escaped)))
     return int(escaped.sum())
+
+
+def _encode_vectors(
+    index: int, elements: ColumnPlan, array: pa.Array, streams: dict[str, bytes], vectors: dict[int, Codes]
+) -> int:
+    """Add the streams of a vector column but for its codes, which go to `vectors`; the number of exact elements."""
+    valid, cells = elements_of(array)
+    if valid is not None:
+        streams[f"{index}:valid"] = pack_ints(valid.astype(np.int64))
+    if elements.domain is None or elements.code is None or elements.coder == "plain":
+        streams[f"{index}:plain"], exceptions = _pack_plain(elements, cells)
+        return exceptions
+    vectors[index] = elements.code.encode(cells, elements.domain)
+    return _encode_rest(index, elements, cells, vectors[index], streams)
 
 
 def _storage(array: pa.Array) -> Ints:
@@ -233,6 +261,7 @@ def decode_columns(
     streams: Mapping[str, bytes],
     columns: Sequence[str] | None = None,
     wide: Mapping[int, Codes] | None = None,
+    vectors: Mapping[int, Codes] | None = None,
 ) -> pa.Table:
     """The rebuilt block: all columns, or those asked for, in the order of the schema.
 
@@ -241,9 +270,10 @@ def decode_columns(
     symbols : uint16 (rows, symbol positions), the given ones included; positions that `dependencies` does not
         name may hold anything.
     wide : codes of the wide columns that are wanted, by index.
+    vectors : codes of the elements of vector columns that are wanted, by index.
     """
     wanted = _indices(plan, columns)
-    block = Block(plan, symbols, streams, wide or {})
+    block = Block(plan, symbols, streams, wide or {}, vectors)
     fields = [plan.schema.field(index) for index in wanted]
     arrays = [restore(block.array(index), plan.schema.field(index).type) for index in wanted]
     return pa.table(arrays, schema=pa.schema(fields, plan.schema.metadata))
@@ -268,10 +298,15 @@ class Block:
     """The columns of one block, decoded once each as they are needed."""
 
     def __init__(
-        self, plan: TablePlan, symbols: Symbols, streams: Mapping[str, bytes], wide: Mapping[int, Codes]
+        self,
+        plan: TablePlan,
+        symbols: Symbols,
+        streams: Mapping[str, bytes],
+        wide: Mapping[int, Codes],
+        vectors: Mapping[int, Codes] | None = None,
     ) -> None:
         self.plan, self.symbols, self.streams, self.rows = plan, symbols, streams, symbols.shape[0]
-        self.wide = wide
+        self.wide, self.vectors = wide, vectors or {}
         self._codes: dict[int, Codes] = {}
         self._arrays: dict[int, pa.Array] = {}
 
@@ -305,6 +340,8 @@ class Block:
         """Cells of a column in its working type."""
         column = self.plan.columns[index]
         field = pa.field(column.name, working_type(column.type))
+        if column.elements is not None:
+            return self._vectors(index, column.elements, field)
         if isinstance(column.derived, Linear):
             inputs = [_storage(self.array(key)) for key in column.derived.inputs]
             data = _stream(self.plan, self.streams, index, "rest", self.rows)
@@ -312,7 +349,26 @@ class Block:
         if column.domain is None or column.code is None or column.numbered:
             data = _stream(self.plan, self.streams, index, "plain", self.rows)
             return _unpack_plain(column, data, field, self.rows) if self.rows else _empty(field)
-        codes = self.codes(index)
+        return self._decoded(index, column, field, self.codes(index))
+
+    def _vectors(self, index: int, elements: ColumnPlan, field: pa.Field) -> pa.Array:
+        """Vectors from the codes of their elements, or from the plain coder."""
+        if not self.rows:
+            return _empty(field)
+        valid, count = valid_vectors(self.streams, index, self.rows)
+        inner = pa.field(elements.name, elements.type)
+        size = math.prod(vector_shape(field.type))
+        if elements.domain is None or elements.coder == "plain":
+            data = _stream(self.plan, self.streams, index, "plain", self.rows)
+            return vectors_from(field.type, valid, _unpack_plain(elements, data, inner, count * size))
+        if index not in self.vectors or len(self.vectors[index]) != count * size:
+            raise Corrupt(f"column {elements.name!r}: its elements are missing: verify the archive")
+        return vectors_from(field.type, valid, self._decoded(index, elements, inner, self.vectors[index]))
+
+    def _decoded(self, index: int, column: ColumnPlan, field: pa.Field, codes: Codes) -> pa.Array:
+        """Cells of codes, exceptions filled in."""
+        assert column.domain is not None
+        assert column.code is not None
         low = None
         if isinstance(column.code, NumberCode) and column.code.shift:
             packed = _stream(self.plan, self.streams, index, "low", self.rows)
@@ -321,6 +377,14 @@ class Block:
         escaped = codes == column.domain.escape
         packed = _stream(self.plan, self.streams, index, "exceptions", int(escaped.sum()))
         return _fill(base, escaped, packed, field)
+
+
+def valid_vectors(streams: Mapping[str, bytes], index: int, rows: int) -> tuple[Mask | None, int]:
+    """(True where a slot of a vector column is no null, None where none is; how many are not)."""
+    if f"{index}:valid" not in streams:
+        return None, rows
+    valid = unpack_ints(streams[f"{index}:valid"], rows).astype(np.bool_)
+    return valid, int(valid.sum())
 
 
 def _empty(field: pa.Field) -> pa.Array:
@@ -340,6 +404,9 @@ def _depend(plan: TablePlan, index: int, positions: set[int], streams: set[str],
     """Add what one column needs; `whole` also its cells, else its codes alone."""
     column = plan.columns[index]
     positions.update(plan.positions.get(index, ()))
+    if column.elements is not None:
+        streams.update(f"{index}:{part}" for part in ("valid", "plain", "z", "elements", "low", "exceptions"))
+        return
     if isinstance(column.derived, Linear):
         streams.add(f"{index}:rest")
         for key in column.derived.inputs:

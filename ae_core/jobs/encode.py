@@ -29,7 +29,7 @@ from ae_core.jobs.checks import run_checks
 from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
-from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, schema
+from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, row_cells, schema
 from ae_core.records import TableInfo, own_schema, with_metadata
 from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
@@ -132,8 +132,8 @@ class _Encoder:
     def run(self) -> _Encoder:
         total = sum(row_counts(self._partition))
         done = 0
-        together = lockstep_blocks(total, len(self.schema), self._threads)
-        groups = _grouped(read_blocks(self._partition, block_rows(len(self.schema))), together)
+        together = lockstep_blocks(total, row_cells(self.schema), self._threads)
+        groups = _grouped(read_blocks(self._partition, block_rows(row_cells(self.schema))), together)
         for blocks, spent in ordered_map(self._encode, groups, threads=self._threads):
             self.elsewhere += spent
             for block in blocks:

@@ -26,6 +26,7 @@ from ae_core.jobs.use_rows import new_file
 from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
 from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
+from ae_core.vector_types import element_type
 
 PROFILE_CELLS = 2_000_000
 LADDER_CELLS = 200_000
@@ -159,7 +160,7 @@ def _predictions(
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:
     """Bytes of each column in the sample by its best plain coder, or by its relation to others."""
     for column in plan.columns:
-        if column.coder == "network":
+        if column.coder in ("network", "vector"):
             plan = plan.with_coder(column.name, "plain", column.reason)
     sizes = {column.name: 0 for column in plan.columns}
     for block in sample:
@@ -201,6 +202,8 @@ def _rule(field: pa.Field, seen: Seen) -> tuple[str, str]:
         "temporal": "times are often keys; a measured time could take {abs: 1min}",
         "other": "has no lossy form",
     }
+    if element_type(field.type) is not None:
+        return "exact", "vectors; {abs: e} or {range: r} bounds each element"
     return "exact", reasons[kind]
 
 

@@ -9,7 +9,7 @@ from itertools import accumulate, islice
 import pyarrow as pa
 
 from ae_core.errors import LakeError
-from ae_core.lake import LakePartition, block_rows, footers, read_blocks
+from ae_core.lake import LakePartition, block_rows, footers, read_blocks, row_cells
 
 SAMPLE_CELLS = 8_000_000
 """Rows times columns of a training sample: a year of flights fits, and two cores train on it within minutes."""
@@ -50,7 +50,8 @@ def read_sample(partitions: Sequence[LakePartition], *, cells: int = SAMPLE_CELL
     """
     found = [footers(partition) for partition in partitions]
     rows = [sum(footer.num_rows for footer in group) for group in found]
-    columns = max((footer.num_columns for group in found for footer in group), default=1)
+    schemas = [footer.schema.to_arrow_schema() for group in found for footer in group]
+    columns = max(map(row_cells, schemas), default=1)
     places: dict[int, dict[int, int]] = {}
     for position, block, take in choose_blocks(rows, columns, cells=cells):
         places.setdefault(position, {})[block] = take

@@ -56,7 +56,7 @@ _REPEATS = 0.02  # share of cells like those of another row from which on it pay
 
 def choose(
     codes: npt.NDArray[np.integer], levels: Sequence[int], sizes: Sequence[int], ordinal: Sequence[bool],
-    coded: Sequence[bool], block_starts: Sequence[int] = (0,),
+    coded: Sequence[bool], block_starts: Sequence[int] = (0,), search_rows: int = SEARCH_ROWS,
 ) -> MixingPlan:  # fmt: skip
     """A plan for columns of codes, from a sample.
 
@@ -70,6 +70,8 @@ def choose(
         Columns to code; the others are given to the decoder.
     block_starts
         First rows of the blocks that the sample is made of, the first 0.
+    search_rows
+        Rows on which contexts are tried; guesses are fitted and finished models compared on twice as many.
     """
     bare = MixingPlan(tuple(levels), tuple(sizes), ())
     bounds = [*block_starts, len(codes)]
@@ -77,7 +79,7 @@ def choose(
     columns = max(1, sum(coded))
     many = len(levels) > MANY_COLUMNS
     neighbours = FEW_NEIGHBOURS if many else NEIGHBOURS
-    rows = max(LEAST_SEARCH_ROWS, 0 if many else min(SEARCH_ROWS, SEARCH_ROWS * ALL_ROWS_COLUMNS**2 // columns**2))
+    rows = max(LEAST_SEARCH_ROWS, 0 if many else min(search_rows, search_rows * ALL_ROWS_COLUMNS**2 // columns**2))
     search, fit = _first_rows(bare, parts, rows), _first_rows(bare, parts, 2 * rows)
     given = [column for column in range(len(levels)) if not coded[column]]
     order = [column for column in range(len(levels)) if coded[column]]

@@ -138,7 +138,7 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
     start = time.perf_counter()
     rows = len(table.symbols)
     training = _training_table(table)
-    with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
+    with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         points = scout_dimensions(table, training, pool, seed=seed, progress=progress)
         dims = knee(points)
         rate_weight = price(table, training, next(point for point in points if point.dims == dims), seed=seed)
@@ -163,7 +163,7 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
 def try_dimension(table: SymbolTable, dims: int, *, seed: int) -> tuple[Network, DimensionPoint]:
     """A network with `dims` latents, from short trainings: what scouting makes of it, and what it makes of rows."""
     training, config = _training_table(table), _autoencoder_config(table, dims)
-    with _one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
+    with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         schedule = SCOUT.schedule(len(table.symbols))
         trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed)
         network, _ = _around(trained, config, table, training, pool, (TRIAL, TRIAL), seed, None)
@@ -200,7 +200,7 @@ def _around(
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """One core per training: its steps are small, a second thread costs more than it brings.
 
     Measured on two cores: 14 ms a step with one thread, 400 ms with two while another process was busy.

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ae_core.policy import nearest_float
+from ae_core.vector_types import element_type, elements_of_column
 
-Family = Literal["number", "time", "category"]
+Family = Literal["number", "time", "category", "vector"]
 
 # a float ratio this close to the threshold is decided with fractions
 _NEAR = 1e-9
@@ -26,7 +27,7 @@ _TEXT = 60
 
 
 def family_of(arrow_type: pa.DataType) -> Family:
-    """What the cells of a type are measured as: ``number``, ``time`` (an integer in its unit) or ``category``."""
+    """What cells of a type are measured as: ``number``, ``time`` (an integer in its unit), ``category``, ``vector``."""
     if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
         return "number"
     if (
@@ -36,7 +37,7 @@ def family_of(arrow_type: pa.DataType) -> Family:
         or pa.types.is_duration(arrow_type)
     ):
         return "time"
-    return "category"
+    return "category" if element_type(arrow_type) is None else "vector"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Numbers:
         values = np.where(self.finite, self.raw, self.raw.dtype.type(0)) if self.is_float else self.raw
         result = values.astype(np.float64)
         return result if self.unit == 1 else result / float(1 / self.unit)
+
+
+def measured_cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column, of vectors their elements: what errors and distributions are of."""
+    return column if element_type(column.type) is None else elements_of_column(column)
 
 
 def numbers_of(column: pa.ChunkedArray) -> Numbers:

@@ -14,8 +14,18 @@ from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ae_core.report.cells import Comparison, Numbers, compare_numbers, family_of, numbers_of, shown_cell, unequal_cells
+from ae_core.report.cells import (
+    Comparison,
+    Numbers,
+    compare_numbers,
+    family_of,
+    measured_cells,
+    numbers_of,
+    shown_cell,
+    unequal_cells,
+)
 from ae_core.report.records import (
     BoundLike,
     BoundRecord,
@@ -38,6 +48,7 @@ from ae_core.report.sketches import (
     wasserstein,
 )
 from ae_core.report.top import TopRows
+from ae_core.vector_types import element_type
 
 ERROR_BINS = 30
 """Even; bins of whole steps may be one more."""
@@ -51,20 +62,21 @@ class LossAccumulator:
 
     Parameters
     ----------
-    schema
-        The columns to measure, in order. For a preview: only those that it rebuilds.
-    bounds
-        Resolved bound per column. A column without one promises nothing (preview): it is measured, and no cell
-        counts as outside.
+        schema
+            The columns to measure, in order. For a preview: only those that it rebuilds.
+        bounds
+            Resolved bound per column. A column without one promises nothing (preview): it is measured, and no cell
+            counts as outside.
 
     Examples
     --------
-    >>> import pyarrow as pa
-    >>> table = pa.table({"a": [1, 2, None]})
-    >>> losses = LossAccumulator(table.schema, {})
-    >>> losses.add(table, table)
-    >>> losses.finish().column("a").changed
-    0
+        >>> import pyarrow as pa
+    import pyarrow.compute as pc
+        >>> table = pa.table({"a": [1, 2, None]})
+        >>> losses = LossAccumulator(table.schema, {})
+        >>> losses.add(table, table)
+        >>> losses.finish().column("a").changed
+        0
     """
 
     def __init__(self, schema: pa.Schema, bounds: Mapping[str, BoundLike]) -> None:
@@ -169,7 +181,7 @@ def _largest(score: np.ndarray, floor: float) -> np.ndarray:
 def _column(item: pa.Field, bound: BoundRecord) -> _NumberColumn | _CategoryColumn:
     if family_of(item.type) == "category":
         return _CategoryColumn(item, bound)
-    return _NumberColumn(item, bound)
+    return _VectorColumn(item, bound) if family_of(item.type) == "vector" else _NumberColumn(item, bound)
 
 
 class _Side:
@@ -239,7 +251,7 @@ class _NumberColumn:
         self._absolute = self._square = self._signed = self._sum_change = 0.0
         self._original = _Side()
         self._rebuilt = self._original  # one object for both until the first difference
-        self._errors = _ErrorCounts(item.type, bound)
+        self._errors = _ErrorCounts(element_type(item.type) or item.type, bound)
 
     def add(self, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
         """Measure a block; the signed error over bound per row where any differs, else None."""
@@ -352,6 +364,27 @@ def _same_bits(a: Numbers, b: Numbers) -> bool:
         return False
     bits = f"u{a.raw.dtype.itemsize}"
     return np.array_equal(a.valid, b.valid) and np.array_equal(a.raw.view(bits), b.raw.view(bits))
+
+
+class _VectorColumn(_NumberColumn):
+    """Errors and values are those of the elements; cells that changed are vectors."""
+
+    def add(self, before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray | None:
+        """Measure a block; nothing of it by row."""
+        valid, kept = pc.is_valid(before), pc.is_valid(after)
+        moved = pc.sum(pc.not_equal(valid, kept)).as_py() or 0
+        both = [column.filter(pc.and_(valid, kept)) for column in (before, after)] if moved else [before, after]
+        original, rebuilt = (measured_cells(column) for column in both)
+        rows, nulls = self._rows + len(before), self._nulls + before.null_count
+        changed = self._changed + moved
+        a, b = numbers_of(original), numbers_of(rebuilt)
+        if not _same_bits(a, b):
+            unlike = (a.raw != b.raw) & ~((a.raw != a.raw) & (b.raw != b.raw)) | (a.valid != b.valid)
+            changed += int(unlike.reshape(len(both[0]) - both[0].null_count, -1).any(1).sum()) if len(unlike) else 0
+        super().add(original, rebuilt)
+        self._rows, self._nulls, self._changed = rows, nulls, changed
+        self._outside += moved if self._bound.kind != "none" else 0
+        return None
 
 
 class _CategoryColumn:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core.errors import Corrupt
-from ae_core.report.cells import family_of, numbers_of, shown_cell
+from ae_core.report.cells import family_of, measured_cells, numbers_of, shown_cell
 from ae_core.report.records import ColumnDetail, PairedHistogram, Plain, TableDetail, WorstRow, pack
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -99,7 +99,7 @@ class Redrawing:
     def add(self, rebuilt: pa.Table) -> None:
         """Take the next block."""
         for place, values in self._values.items():
-            values.add(rebuilt.column(place))
+            values.add(measured_cells(rebuilt.column(place)))
         for row, _ in self._rows:
             if self._first <= row < self._first + rebuilt.num_rows:
                 self._rebuilt[row] = tuple(

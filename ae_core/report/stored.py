@@ -108,7 +108,7 @@ def _no_move(column: KnownColumn, values: Figures) -> float | None:
 
 
 def _no_sum(column: KnownColumn, values: Figures) -> float | None:
-    return 0.0 if column.family == "number" else None
+    return 0.0 if column.family in ("number", "vector") else None
 
 
 def _bias(column: KnownColumn, values: Figures) -> float | None:

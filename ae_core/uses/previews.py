@@ -83,6 +83,14 @@ def pca_preview(heads: Sequence[PreviewHead], codes: np.ndarray, size: int) -> t
     return best
 
 
+def pca_exact(heads: Sequence[PreviewHead], codes: np.ndarray, dims: int) -> np.ndarray:
+    """Codes that so many principal components show, their scores as they are."""
+    layout = _layout(heads)
+    mean, spread = _moments(heads, codes, layout)
+    basis = _components(heads, codes, layout, mean, spread)[:, :dims]
+    return _decode(heads, _scores(heads, codes, layout, mean, spread, basis) @ basis.T, layout, mean, spread)
+
+
 def _widths(head: PreviewHead) -> list[int]:
     """Features of a column: an ordinal value and its specials, or the values of each digit."""
     return [1 + head.specials] if head.ordinal else [head.radices[0] + head.specials, *head.radices[1:]]

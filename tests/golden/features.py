@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.golden import reader
-from tests.golden.reader import archive, block, coders, columns, streams
+from tests.golden.reader import archive, block, coders, columns, streams, vectors
 
 
 def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
@@ -40,6 +40,7 @@ def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
         watch(columns.Column, "codes_of", lambda c, array: [f"numbered {'pattern' if c.pattern else 'numbers'}"])
         watch(block.Block, "summed", lambda self, i, c: [f"rest {self.streams[f'{i}:rest'][0]}"])
         watch(block.Block, "looked_up", _lookup)
+        watch(block.Block, "vectors", _vectors)
         watch(block.Block, "coded", _coded)
         watch(block.Block, "plain", lambda self, i, c: ["plain, quantised" if c.quantiser else "plain"])
         watch(block.Preview, "array", _preview)
@@ -109,6 +110,15 @@ def _column(c: Any, field: pa.Field, *_: Any) -> Iterator[str]:
         yield "given" if c.coder == "plain" and levels <= 64_000 else ""
     yield "dictionary column" if pa.types.is_dictionary(field.type) else ""
     yield f"bound of a column {c.bound[0]}" if c.bound else ""
+
+
+def _vectors(found: Any, i: int, c: Any) -> Iterator[str]:
+    parts = found.model.vectors.get(i)
+    yield "vectors with nulls" if f"{i}:valid" in found.streams else ""
+    yield "vectors under a plain coder" if parts is None else ""
+    if parts is not None:
+        yield "vectors with latents" if "weights" in parts else ""
+        yield f"vectors of {len(vectors.cut(c.kind)[0])} cells"
 
 
 def _ints(data: Any, n: int) -> Iterator[str]:

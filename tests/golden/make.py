@@ -7,7 +7,8 @@ month=1 trains the model. month=2 comes later and brings what the model never sa
 domains, cells that break the relations, specials in columns that had none.
 
 The folder `mixing` has an archive of a table too small for a model: no network, but adaptive mixing; `wide` one of
-numbers of many digits and texts of one shape, coded by mixing beside a network; `forms` has every form that these lack.
+numbers of many digits and texts of one shape, coded by mixing beside a network; `vectors` one of vectors and images
+with autoencoders of their own; `forms` has every form that these lack.
 `faded` is as `forms`, but month=1 was reduced to its latents and what that left over was deleted.
 """
 
@@ -38,6 +39,7 @@ HOME = Path(__file__).parent / f"format-{FORMAT}"
 ROWS = {1: 1700, 2: 500}
 MIXING_ROWS = {1: 1500, 2: 400}
 WIDE_ROWS = {1: 1500, 2: 300}
+VECTORS_ROWS = {1: 180, 2: 60}
 POLICY = """\
 version: 1
 partition_keys: [month]
@@ -76,6 +78,18 @@ latents: always
 default: {float: exact, integer: exact}
 columns:
   height: {abs: 0.001}
+"""
+
+
+VECTORS_POLICY = """\
+version: 1
+partition_keys: [month]
+latents: always
+columns:
+  spot: {range: 0.01}
+  thumb: {abs: 3}
+  colour: {abs: 8}
+  secret: {bound: {abs: 0.5}, sensitive: true}
 """
 
 
@@ -228,6 +242,31 @@ WIDE_ODD = {
 }
 
 
+def vectors_table(month: int, rows: int) -> pa.Table:
+    """Vectors that follow from few numbers, small images, vectors that follow from nothing, and columns beside them."""
+    random = np.random.default_rng(300 + month)
+    kind, size = random.integers(0, 4, rows), random.integers(1, 9, rows)
+    spot = (random.normal(0, 1, (rows, 2)) @ np.random.default_rng(9).normal(0, 1, (2, 7))).astype(np.float32)
+    spot[3, 2] = np.nan if month == 1 else 1e30
+    y, x = np.mgrid[0:5, 0:6] / 6
+    thumb = 120 + 60 * np.sin(3 * y + kind[:, None, None]) * np.cos(2 * x * size[:, None, None] / 9)
+    colour = thumb[:, :, :4, None] * [1.0, 0.8, 0.5] + random.normal(0, 3, (rows, 5, 4, 3))
+    lists = pa.list_(pa.float32(), 7)
+    holed = pa.array(spot.ravel(), mask=(np.arange(spot.size) % 61 == 60))
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray
+    return pa.table(
+        {
+            "kind": pa.array([f"kind {k}" for k in kind]),
+            "size": pa.array(size * 3 + kind, pa.int16()),
+            "spot": pa.FixedSizeListArray.from_arrays(holed, type=lists, mask=pa.array(np.arange(rows) % 23 == 22)),
+            "thumb": tensors(np.ascontiguousarray(thumb.astype(np.uint8))),
+            "colour": tensors(np.ascontiguousarray(colour.astype(np.int16))),
+            "noise": pa.FixedSizeListArray.from_arrays(pa.array(random.normal(0, 1, 3 * rows)), 3),
+            "secret": pa.FixedSizeListArray.from_arrays(pa.array(random.normal(0, 9, 2 * rows)), 2),
+        }
+    )
+
+
 def _odd_cells(table: pa.Table, odd: dict[str, dict[int, object]]) -> pa.Table:
     """The table with some cells replaced."""
     for name, cells in odd.items():
@@ -304,6 +343,7 @@ ARCHIVES = {
     "network": (POLICY, month_table, ROWS),
     "mixing": (MIXING_POLICY, mixing_table, MIXING_ROWS),
     "wide": (WIDE_POLICY, wide_table, WIDE_ROWS),
+    "vectors": (VECTORS_POLICY, vectors_table, VECTORS_ROWS),
     "forms": (forms.POLICY, forms.table, forms.ROWS),
     "faded": (forms.POLICY, forms.table, {month: forms.ROWS[month] for month in (1, 2)}),
 }

@@ -40,7 +40,8 @@ DECODED = {
                   "cells 1 of floats", "cells 2 of letters", "cells 3 of integers", "cells 3 of letters",
                   "cells 3 of others", "cells 4 of letters", "cells 4 of others", "cells 5 of floats",
                   "cells 5 of letters"},
-    "B3": {"coder network", "coder mixing", "coder plain", "coder lookup", "coder linear", "bound of a column abs",
+    "B3": {"coder network", "coder mixing", "coder plain", "coder lookup", "coder linear", "coder vector",
+           "bound of a column abs",
            "bound of a column pointwise", "words", "pattern", "listed", "numbers from first", "shift",
            "dictionary column"},
     "B4, codes": {*(f"special {name}" for name in ("null", "nan", "+inf", "-inf", "-0", "escape")),
@@ -65,6 +66,8 @@ DECODED = {
             *(f"mixing value of {groups} groups" for groups in range(1, 5)), "mixing special", "mixing residual",
             "mixing wide residual", "mixing tap of its own column", "mixing tap of another column",
             "mixing selector", "no mixing selector", "mixing constant", "no mixing constant"},
+    "B12": {"vectors with latents", "vectors of 1 cells", "vectors of 2 cells", "vectors of 4 cells",
+            "vectors with nulls", "vectors under a plain coder"},
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ae_core.codec import Codec, symbol_columns
-from ae_core.columns import TablePlan
+from ae_core.columns import ColumnPlan, TablePlan
 from ae_core.columns.derived import Lookup
 from ae_core.kernels.frozen import PreviewHead
 from ae_core.kernels.network import ContextGroup, Network
@@ -30,6 +30,9 @@ from ae_core.mixing.plan import (
     Reference,
     Tap,
 )
+from ae_core.vector_types import vector_shape
+from ae_core.vectors import FrozenVectors, VectorCoder, cells_of
+from ae_core.vectors.network import LATENT_LEVELS, MOST_LEVELS
 from tests.unit.kernels.frozen_models import random_encoder, random_group, random_preview
 
 LEVELS = (16, 7)
@@ -55,6 +58,8 @@ def random_codec(plan: TablePlan, coders: Mapping[str, str], *, network: bool, s
             if moved.numbered and column.quantiser is not None and index not in keys:
                 moved = replace(moved, domain=None, code=None)
             columns[index] = moved
+        if column.elements is not None and coder == "plain":
+            columns[index] = plan.with_coder(column.name, "plain", "drawn").columns[index]
     plan = TablePlan(plan.schema, tuple(columns))
     coded = any(symbol.coded for symbol in plan.symbols)
     return Codec(
@@ -62,7 +67,45 @@ def random_codec(plan: TablePlan, coders: Mapping[str, str], *, network: bool, s
         random_network(plan, rng) if coded else None,
         None if coded else "nothing for a network",
         random_mixing(plan, rng),
+        {index: random_vectors(column, rng) for index, column in enumerate(plan.columns) if _has_codes(column)},
     )
+
+
+def _has_codes(column: ColumnPlan) -> bool:
+    return column.elements is not None and column.elements.coder == "mixing"
+
+
+def random_vectors(column: ColumnPlan, rng: np.random.Generator) -> VectorCoder:
+    """A coder for a vector column, with an autoencoder or not."""
+    assert column.elements is not None
+    assert column.elements.domain is not None
+    shape, domain = vector_shape(column.type), column.elements.domain
+    length, network, latents = int(np.prod(shape)), None, None
+    known = [length]
+    if domain.levels <= MOST_LEVELS and rng.integers(2):
+        network = _autoencoder(shape, domain.levels, rng)
+        levels = (LATENT_LEVELS,) * network.dims
+        models = (_model(place, list(range(place)), LATENT_LEVELS, rng) for place in range(network.dims))
+        latents = MixingPlan(levels, levels, tuple(models))
+        known.append(domain.levels)
+    model = _model(len(known), list(range(len(known))), domain.levels, rng)
+    elements = MixingPlan((*known, domain.levels), (*known, domain.size), (model,))
+    return VectorCoder(shape, domain.levels, domain.size, elements, network, latents)
+
+
+def _autoencoder(shape: tuple[int, ...], levels: int, rng: np.random.Generator) -> FrozenVectors:
+    cells, d, hidden = cells_of(shape), int(rng.integers(1, 3)), int(rng.integers(1, 5))
+    inputs, size = cells.around * d, cells.size
+
+    def some(*dims: int) -> np.ndarray:
+        return rng.integers(-2000, 2000, dims)
+
+    tensors = {
+        "mean": rng.integers(0, levels, size), "scale": rng.integers(1, max(2, levels // 2), size), "E": some(size, d),
+        "e": some(d) << 14, "P": some(inputs, hidden), "p": some(hidden), "D": some(inputs, size),
+        "V": some(hidden, size), "b": some(size),
+    }  # fmt: skip
+    return FrozenVectors({k: v.astype(np.int16 if k in "EPDV" else np.int32) for k, v in tensors.items()})
 
 
 def random_network(plan: TablePlan, rng: np.random.Generator) -> Network:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ae_core.policy import Policy, ResolvedPolicy, load_policy, resolve
 from tests.types.catalogue import from_storage
-from tests.types.judge import as_float, cells
+from tests.types.judge import as_float, cells, element_kind
 
 Rng = np.random.Generator
 _DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
@@ -50,7 +50,8 @@ TIMES = [
     pa.timestamp("us", "Europe/Vienna"),
     *(pa.duration(unit) for unit in _DAY),
 ]
-LOSSY = NUMBERS + TIMES
+VECTORS = [pa.list_(pa.float32(), 3), pa.fixed_shape_tensor(pa.int16(), [2, 3])]
+LOSSY = NUMBERS + TIMES + VECTORS
 EXACT = [
     pa.bool_(),
     pa.null(),
@@ -385,6 +386,8 @@ def finite_range(column: pa.ChunkedArray) -> tuple[Fraction, Fraction] | None:
     """Least and greatest finite value in the column's unit, exactly."""
     kind = column.type
     found = [cell for cell in cells(column) if cell is not None]
+    if any(isinstance(cell, list) for cell in found):  # vectors: of all their elements
+        found, kind = [cell for vector in found for cell in vector if cell is not None], element_kind(kind)
     values: list[Fraction]
     if pa.types.is_floating(kind):
         floats = [as_float(cell, kind.bit_width // 8) for cell in found]

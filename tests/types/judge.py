@@ -98,6 +98,11 @@ def size(kind: pa.DataType, cell: int) -> Fraction:
     return abs(cell) * (Fraction(10) ** -kind.scale if pa.types.is_decimal(kind) else Fraction(1))
 
 
+def element_kind(kind: pa.DataType) -> pa.DataType:
+    """The type of a vector's elements."""
+    return kind.storage_type.value_type if isinstance(kind, pa.BaseExtensionType) else kind.value_type
+
+
 Allowed = tuple[str, Fraction | None]
 """("exact", None), ("abs", e) or ("pointwise", r)."""
 
@@ -107,6 +112,11 @@ def judge_cell(kind: pa.DataType, allowed: Allowed, original: Cell, rebuilt: Cel
     form, value = allowed
     if original is None or rebuilt is None or value is None:
         return bool(original == rebuilt)
+    if isinstance(original, list):  # a vector: each of its elements by itself
+        inner = element_kind(kind)
+        return len(original) == len(rebuilt) and all(
+            x == y or judge_cell(inner, allowed, x, y) for x, y in zip(original, rebuilt, strict=True)
+        )
     away = error(kind, original, rebuilt)
     return away is not None and away <= (value if form == "abs" else value * size(kind, original))
 

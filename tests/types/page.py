@@ -58,8 +58,8 @@ a model made from ordinary values; a test fails where the page is not what the r
   so are cells whose type has no other value within the bound.
 - **refused**: a policy that asks for a loss that the type cannot have stops the run before anything is read.
 
-Coders: *network* and *mixing* code a column by its symbols, *plain* is what is left for columns that no model helps.
-The writer picks by bytes.
+Coders: *network* and *mixing* code a column by its symbols, *plain* is what is left for columns that no model helps,
+*vector* codes the elements of vectors, which a bound is for each of. The writer picks by bytes.
 """
 
 
@@ -93,7 +93,7 @@ def row_of(kind: Kind, seed: int) -> Row:
             continue
         kept = [_trip(odd, ordinary, policy, coder, seed, used) for coder in CODERS]
         results.append(_word(form, all(kept)))
-    return Row(kind.name, ", ".join(coder for coder in CODERS if coder in used), tuple(results))
+    return Row(kind.name, ", ".join(coder for coder in (*CODERS, "vector") if coder in used), tuple(results))
 
 
 def _resolved(table: pa.Table, text: str) -> ResolvedPolicy | None:

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from ae_core.codec import Codec
 from ae_core.uses.surprise import surprise
 from tests.benchmarks.uses.data import (
+    Figures,
     Matrix,
     View,
     archived_codec,
     blocks_of,
     flights,
     labelled,
-    markdown,
     open_table,
     shuffled,
     train,
@@ -147,8 +147,8 @@ def labelled_sets() -> dict[str, tuple[pa.Table, Odd]]:
     }
 
 
-def run(folder: Path) -> str:
-    """All sets as a Markdown table."""
+def run(folder: Path) -> Figures:
+    """All sets as a table."""
     lines: list[tuple[object, ...]] = []
     for name, (table, odd) in labelled_sets().items():
         usual = np.flatnonzero(~odd)
@@ -162,4 +162,4 @@ def run(folder: Path) -> str:
     codec = archived_codec(folder)
     year = flights(folder, range(1, 13), codec)
     lines += compare(codec, year, planted_flights(flights(folder, [3], codec)))
-    return markdown(("set", *HEAD), lines)
+    return Figures(("set", *HEAD), lines)

@@ -121,7 +121,18 @@ def as_numbers(column: pa.ChunkedArray) -> Matrix | None:
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)])
+@dataclass(frozen=True)
+class Figures:
+    """A table of results, for people and for programs."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def markdown(self) -> str:
+        """As Markdown."""
+        lines = ["| " + " | ".join(self.head) + " |", "|" + "---|" * len(self.head)]
+        return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in self.rows)])
+
+    def records(self) -> list[dict[str, object]]:
+        """As JSON values, a record a row."""
+        return [dict(zip(self.head, row, strict=True)) for row in self.rows]

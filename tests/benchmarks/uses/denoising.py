@@ -20,12 +20,12 @@ from ae_core.codec import Codec
 from ae_core.jobs.denoise import EVIDENCE
 from ae_core.uses.denoising import denoise_block
 from tests.benchmarks.uses.data import (
+    Figures,
     Matrix,
     archived_codec,
     as_numbers,
     blocks_of,
     flights,
-    markdown,
     open_table,
     shuffled,
     train,
@@ -142,8 +142,8 @@ def _imputed(peer: str, holes: Matrix) -> Matrix:
     return np.concatenate([model.transform(holes[at : at + 2_000]) for at in range(0, len(holes), 2_000)])
 
 
-def run(folder: Path) -> str:
-    """All tables as Markdown: diamonds by a model of the noisy rows, flights by the archive's model."""
+def run(folder: Path) -> Figures:
+    """All tables: diamonds by a model of the noisy rows, flights by the archive's model."""
     diamonds = shuffled(open_table(folder, "diamonds")).slice(0, 15_000).combine_chunks()
     noisy = plant(diamonds, ["carat", "depth", "table", "price", "x", "y", "z"], ["cut", "clarity"])
     lines = compare("diamonds, model of the noisy rows", train(noisy.table.combine_chunks()), diamonds, noisy)
@@ -152,4 +152,4 @@ def run(folder: Path) -> str:
     numbers = ["dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay", "air_time"]
     noisy = plant(march, numbers, ["tailnum", "dest"])
     lines += compare("flights, March, the archive's model", codec, march, noisy)
-    return markdown(HEAD, lines)
+    return Figures(HEAD, lines)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ae_core.columns import encode_columns
 from ae_core.kernels.encoder import encode_latents
 from tests.benchmarks.uses.data import (
+    Figures,
     Matrix,
     View,
     archived_codec,
@@ -23,7 +24,6 @@ from tests.benchmarks.uses.data import (
     blocks_of,
     flights,
     labelled,
-    markdown,
     open_table,
     shuffled,
     train,
@@ -96,10 +96,10 @@ def _score(learner: str, score: str, x: Matrix, target: Target, unseen: Matrix, 
     return float(roc_auc_score(truth, model.predict_proba(unseen)[:, 1]))
 
 
-def run(folder: Path) -> str:
-    """All tasks as a Markdown table."""
+def run(folder: Path) -> Figures:
+    """All tasks as a table."""
     lines = []
     for name, (table, target, score) in tasks(folder).items():
         lines += compare(name, table, target, score)
         print(*lines[-2:], sep="\n", flush=True)
-    return markdown(HEAD, lines)
+    return Figures(HEAD, lines)

@@ -75,7 +75,11 @@ def read_model(data):
     for name, tensor in weights(parts["weights"]).items() if network else ():
         part, _, own = name.partition("/")
         tensors.setdefault(part, {})[own] = tensor
-    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=mixing)
+    vectors = {}
+    for name, part in parts.items():
+        if name.startswith("vector."):
+            vectors.setdefault(int(name.split(".")[1]), {})[name.split(".")[2]] = part
+    return Record(schema=schema, columns=columns, network=network, tensors=tensors, mixing=mixing, vectors=vectors)
 
 
 def read(root):

@@ -6,6 +6,7 @@ import pyarrow as pa
 from .coders import Mixing, decode_group
 from .columns import SPECIALS, rebuilt
 from .streams import Bytes, array_of, cells_of, dtype_of, streams_of
+from .vectors import Vectors, vectors_of
 
 T = pa.types
 
@@ -62,7 +63,15 @@ class Block:
         c = self.model.columns[i]
         if not self.rows:
             return pa.array([], c.kind)
+        if c.elements:
+            return self.vectors(i, c)
         return self.summed(i, c) if c.linear else self.plain(i, c) if not c.domain or c.numbered else self.coded(i, c)
+
+    def vectors(self, i, c):
+        """[B12]"""
+        valid = self.stream(i, "valid").valid(self.rows)
+        elements = Elements(self, i, c.elements, int(valid.sum()), Vectors(self.model.vectors.get(i, {}), c.kind))
+        return vectors_of(c.kind, valid, elements.array(i))
 
     def summed(self, i, c):
         rest = self.stream(i, "rest")
@@ -112,6 +121,17 @@ class Block:
         arrays = [(self.array(i), schema.field(i).type) for i in wanted]
         arrays = [array if array.type == kind else array.dictionary_encode().cast(kind) for array, kind in arrays]
         return pa.table(arrays, pa.schema([schema.field(i) for i in wanted], schema.metadata))
+
+
+class Elements(Block):
+    """The elements of a vector column: a column of their own."""
+
+    def __init__(self, block, i, c, count, coder):
+        self.model, self.rows, self.streams = {"columns": {i: c}}, count * coder.size, block.streams
+        self.model = type(block.model)(self.model)
+        if c.coder != "plain":
+            z, elements = (block.stream(i, part).data for part in ("z", "elements"))
+            self.codes = {i: coder.codes(z, elements, count, c.levels)}
 
 
 class Preview(Block):

@@ -13,6 +13,10 @@ class Column(Record):
 
     def prepare(self, field, blobs, at):
         """`at`: the first of its symbol positions."""
+        if self.elements:
+            storage = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+            self.elements = Column(self.elements)
+            self.elements.prepare(pa.field(field.name, storage.value_type), blobs, 0)
         text = pa.types.is_dictionary(field.type) and is_letters(field.type.value_type) and not field.type.ordered
         self.kind, self.at, self.digits = field.type.value_type if text else field.type, at, 0
         self.symbols = bool(self.domain) and self.coder in ("network", "mixing", "plain")

@@ -1,0 +1,77 @@
+"""What latents alone give back, against principal components: at as many bytes, and at as many dimensions.
+
+Columns are compared one by one too. Principal components are those of standardised numbers and one-hot categories;
+their scores are rounded and coded by the best of pcodec, zstd and xz, at equal bytes as coarsely as it takes, for the
+number of components that is best; at equal dimensions they are not rounded at all, as people use them, so that their
+bytes are many more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ae_core.codec import Codec
+from ae_core.columns import encode_columns
+from ae_core.kernels.encoder import encode_latents
+from ae_core.kernels.frozen import PreviewHead
+from ae_core.kernels.preview import preview_codes
+from ae_core.pipeline import encode_block
+from ae_core.uses.previews import PreviewError, pca_exact, pca_preview, preview_error
+from tests.benchmarks.uses.data import Figures, archived_codec, blocks_of, flights, labelled, open_table, train
+
+NAMES = ("diamonds", "weather, one file")
+MONTHS = (1, 2, 3)
+HEAD = ("table", "column", "bytes", "d", "ours", "PCA, equal bytes", "PCA, equal d", "in")
+
+
+def _tables(folder: Path) -> Iterator[tuple[str, Codec, list[pa.Table]]]:
+    """Tables with their models: of flights that of the demo's archive, of the others one of their own."""
+    codec = archived_codec(folder)
+    yield "flights, three months", codec, blocks_of(flights(folder, MONTHS, codec))
+    tables = {name: open_table(folder, name) for name in NAMES}
+    tables |= {name: labelled(name)[0] for name in ("breast_cancer", "digits")}
+    for name, table in tables.items():
+        yield name, train(table), blocks_of(table)
+
+
+def compare(name: str, codec: Codec, blocks: list[pa.Table]) -> list[tuple[object, ...]]:
+    """A row for all numbers, one for all categories, and one for each column."""
+    assert codec.network is not None
+    codes, shown = [], []
+    for block in blocks:
+        encoded = encode_columns(codec.plan, block.replace_schema_metadata(codec.plan.schema.metadata))
+        codes.append(encoded.shown)
+        shown.append(preview_codes(codec.network.preview, encode_latents(codec.network.encoder, encoded.symbols)))
+    columns = [codec.plan.columns[index] for index in codec.plan.domain_columns]
+    told = [place for place, c in enumerate(columns) if not c.given and c.coder != "linear"]
+    heads = [codec.network.preview.heads[place] for place in told]
+    true, ours = np.concatenate(codes)[:, told], np.concatenate(shown)[:, told]
+    size, d = sum(len(encode_block(codec, block).latents or b"") for block in blocks), codec.network.latent_dims
+    guesses = [ours, pca_preview(heads, true, size)[0], pca_exact(heads, true, d)]
+    means = [preview_error(heads, true, guess, size) for guess in guesses]
+    lines: list[tuple[object, ...]] = [
+        (name, "all numbers", f"{size:,}", d, *(f"{one.numeric:.2f}" for one in means), "error, % of range"),
+    ]
+    if not all(head.ordinal for head in heads):
+        lines.append((name, "all categories", f"{size:,}", d, *(f"{one.accuracy:.1f}" for one in means), "right, %"))
+    for place, head in enumerate(heads):
+        if head.levels > 1:
+            found = [_one(head, true[:, place], guess[:, place]) for guess in guesses]
+            figures = [one.numeric if head.ordinal else one.accuracy for one in found]
+            how = "error, % of range" if head.ordinal else "right, %"
+            lines.append((name, columns[told[place]].name, "", "", *(f"{one:.2f}" for one in figures), how))
+    print(*lines[:2], sep="\n", flush=True)
+    return lines
+
+
+def _one(head: PreviewHead, true: np.ndarray, guess: np.ndarray) -> PreviewError:
+    return preview_error([head], true[:, None], guess[:, None], 0)
+
+
+def run(folder: Path) -> Figures:
+    """All tables."""
+    return Figures(HEAD, [line for table in _tables(folder) for line in compare(*table)])

@@ -116,7 +116,7 @@ def table(month: int, rows: int) -> pa.Table:
 
 def columns_by_hand(plan: TablePlan, sample: pa.Table) -> TablePlan:
     """The plan with each column under the coder that it is there for."""
-    for name in PLAIN:
+    for name in (*PLAIN, *(column.name for column in plan.columns if column.coder == "vector")):
         plan = plan.with_coder(name, "plain", "by hand")
     columns = {column.name: replace(column, derived=None) for column in plan.columns}
     for name in MIXED:

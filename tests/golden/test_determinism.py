@@ -80,7 +80,7 @@ def test_parts_are_parts_of_the_whole(archive):
     partition = opened.partition(month=1)
     whole = pa.concat_tables(partition.blocks(layer=partition.fullest))
     names = whole.column_names
-    ends = [0, 1, 259, 260, 261, whole.num_rows]
+    ends = sorted({0, 1, whole.num_rows, *(end for end in (259, 260, 261) if end < whole.num_rows)})
     for start, end in pairwise(ends):
         for columns in (None, names[::3], names[-1:]):
             scan = opened.scan(where={"month": 1}, columns=columns or names, rows=(start, end), layer=partition.fullest)

@@ -51,7 +51,8 @@ TIMES = [
     *(pa.duration(unit) for unit in _DAY),
 ]
 VECTORS = [pa.list_(pa.float32(), 3), pa.fixed_shape_tensor(pa.int16(), [2, 3])]
-LOSSY = NUMBERS + TIMES + VECTORS
+SCALARS = NUMBERS + TIMES
+LOSSY = SCALARS + VECTORS
 EXACT = [
     pa.bool_(),
     pa.null(),
@@ -211,7 +212,7 @@ def column_of(column: ColumnRecipe, rows: int) -> pa.Array:
     kind = column.type
     if column.shape == "null" and _can_be_null(kind):
         return pa.nulls(rows, kind)
-    if column.shape == "steps" and kind in LOSSY:
+    if column.shape == "steps" and kind in SCALARS:
         return _steps(kind, rng, rows, nulls=column.nulls)
     size = {"constant": 1, "few": 4, "runs": 4, "key": 2}.get(column.shape, max(1, rows))
     pool: list[Any] = [_cell(kind, rng) for _ in range(size)]
@@ -263,7 +264,7 @@ def _cell(kind: pa.DataType, rng: Rng) -> Any:
     types = pa.types
     if types.is_floating(kind):
         return _float_bits(kind, rng)
-    if kind in LOSSY:
+    if kind in SCALARS:
         low, high = _storage_range(kind)
         unit = _DAY["ms"] if types.is_date64(kind) else 1
         choice = rng.integers(4)
@@ -343,7 +344,7 @@ def _maybe(kind: pa.DataType, rng: Rng) -> Any:
 def make_array(kind: pa.DataType, found: list[Any]) -> pa.Array:
     """The array of such cells."""
     types = pa.types
-    if kind in LOSSY:
+    if kind in SCALARS:
         return from_storage(kind, found)
     if types.is_dictionary(kind):
         encoded = make_array(kind.value_type, found).dictionary_encode()

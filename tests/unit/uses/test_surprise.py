@@ -63,8 +63,8 @@ def test_a_sum_that_does_not_add_up_is_rare(codec, month) -> None:
 
 
 def test_an_unknown_value_costs_more_than_any_known_one(codec, month) -> None:
-    (found,) = surprise(codec, [changed(month, "site", 7, "a place nobody knows")])
-    assert found.columns["site"][7] > 8 * len("a place nobody knows")
+    (found,) = surprise(codec, [changed(month, "kind", 7, "a place nobody knows")])
+    assert found.columns["kind"][7] > 8 * len("a place nobody knows")
     assert found.bits[7] == found.bits.max()
 
 

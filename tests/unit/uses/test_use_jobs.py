@@ -81,7 +81,7 @@ def test_planted_faults_come_first_and_top_is_the_head_of_all(golden, lake, tmp_
     table = read(lake, 1)
     for row in (10, 200, 900):
         table = changed(table, "site_id", row, int(table.column("site_id")[row].as_py()) - 2)
-        table = changed(table, "site", row, "a place nobody knows")
+        table = changed(table, "kind", row, "a place nobody knows")
     rewrite(lake, 1, table)
     ae_core.anomalies(str(golden), str(tmp_path / "all.parquet"), lake=str(lake), where=["month=1"])
     top = ae_core.anomalies(str(golden), str(tmp_path / "top.parquet"), lake=str(lake), where=["month=1"], top=3)
@@ -155,11 +155,11 @@ def test_one_row_and_none(golden, tmp_path) -> None:
 
 
 def test_denoise_writes_the_layout_of_the_lake_and_lists_its_changes(golden, tmp_path) -> None:
-    done = ae_core.denoise(str(golden), str(tmp_path / "out"), where=["month=1"], fill=["temperature"])
+    done = ae_core.denoise(str(golden), str(tmp_path / "out"), where=["month=1"], fill=["paid"])
     changes = pq.read_table(done.changes)
     assert changes.num_rows == done.changed > 0
     table = read(tmp_path / "out", 1)
-    assert table.column("temperature").null_count == 0
+    assert table.column("paid").null_count == 0
     for change in changes.slice(0, 20).to_pylist():
         assert table.column(change["column"]).slice(change["row"], 1).cast(pa.string())[0].as_py() == change["new"]
     with pytest.raises(UsageError, match="note"):

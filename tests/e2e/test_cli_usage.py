@@ -183,7 +183,6 @@ def test_reading_commands_import_neither_prefect_nor_torch(environment, plain, t
         ["verify", str(plain.archive), "--deep"],
         ["decode", str(plain.archive), str(tmp_path / "out")],
         ["audit", str(plain.archive), "--lake", str(plain.lake), "--html", str(tmp_path / "page.html")],
-        ["plan", str(plain.lake), "--explain", "fare"],  # without it, trials of bounds train
     ]
     script = (
         "import json, sys\n"

@@ -90,6 +90,8 @@ def read_plan(data: bytes) -> tuple[TablePlan, dict[str, Any], bytes]:
         written, start = _take(head, 0)
         attached, start = _take(head, start)
         schema = pa.ipc.read_schema(pa.py_buffer(written))
+        for field in schema:
+            _read_names(field)
         notes = json.loads(head[start:])
         records = notes.pop("columns")
         count, at = read_varint(data, at)
@@ -105,6 +107,15 @@ def read_plan(data: bytes) -> tuple[TablePlan, dict[str, Any], bytes]:
         return TablePlan(schema, columns), notes, attached
     except _MALFORMED as error:
         raise Corrupt(f"column plan: malformed ({error}): verify the archive") from None
+
+
+def _read_names(field: pa.Field) -> None:
+    """Raise UnicodeDecodeError where a name, however deep, is no text: Arrow itself does not look at them."""
+    kind, _ = field.type, field.name
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    for place in range(kind.num_fields):
+        _read_names(kind.field(place))
 
 
 def _sized(blob: bytes) -> bytes:

@@ -22,8 +22,10 @@ from ae_core.columns import (
 from ae_core.columns.derived import Linear, Lookup
 from ae_core.columns.domain import NumberCode, codes_to_digits, digits_to_codes, make_domain
 from ae_core.columns.numeric import FloatBits
+from ae_core.columns.packing import unpack_bytes
 from ae_core.errors import Corrupt, UsageError
 from ae_core.policy import Bound, ResolvedPolicy
+from ae_core.varints import read_varint, write_varint
 
 RNG = np.random.default_rng(2)
 ROWS = 3000
@@ -208,3 +210,16 @@ def test_numbers_that_share_most_of_their_low_bits_make_a_plan_that_can_be_read(
     plan = plan_of(pa.array(cells), Bound("pointwise", Fraction(1, 10**7)))
     again, _, _ = read_plan(write_plan(plan))
     assert again.columns[0].domain == plan.columns[0].domain
+
+
+def test_names_that_are_no_text_are_refused_however_deep():
+    kind = pa.struct([pa.field("x", pa.list_(pa.field("name", pa.int8())))])
+    table = pa.table({"s": pa.array([{"x": [1]}], kind)})
+    data = write_plan(build_plan(table.schema, [table], ResolvedPolicy({"s": EXACT})))
+    size, at = read_varint(data, 0)
+    length, at = read_varint(data, at)
+    head, rest = unpack_bytes(data[at : at + length], size), data[at + length :]
+    read_plan(write_varint(size) + write_varint(size + 1) + b"\0" + head + rest)
+    spoilt = head.replace(b"name", b"nam\xff", 1)
+    with pytest.raises(Corrupt):
+        read_plan(write_varint(size) + write_varint(size + 1) + b"\0" + spoilt + rest)

@@ -80,11 +80,14 @@ def test_a_scheduled_night_on_a_cluster(stack, cli, seaweed, tmp_path, monkeypat
 
     wait_for("the scheduled run", archived, 300)
     assert verify(archive, deep=True).ok
+
+    def told():
+        return {payload["partition"] for payload in stack.events("latentlake.partition.archived", archive)}
+
+    wait_for("an event of every partition", lambda: told() == {f"date={day}" for day in DAYS}, 120)
     kill(worker)
     for log in logs:  # both workers of the cluster encoded
         assert "rows encoded" in log.read_text(), log
-    told = {payload["partition"] for payload in stack.events("latentlake.partition.archived", archive)}
-    assert told == {f"date={day}" for day in DAYS}
     shown = cli("status", file, "--json", **stack.environment, **seaweed.environment)
     assert (shown.code, shown.json[0]["archived"], shown.json[0]["pending"]) == (0, len(DAYS), 0), shown.err
     with stack.client() as client:  # nothing that the server keeps holds a secret

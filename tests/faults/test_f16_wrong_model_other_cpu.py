@@ -31,8 +31,8 @@ from ae_core.archive.digest import partition_digest
 found = {}
 for root in sys.argv[2:]:
     for partition in ae_core.open_archive(root).partitions():
-        blocks = list(partition.blocks(threads=int(sys.argv[1])))
-        found[f"{root} {partition.id}"] = partition_digest(partition.schema, blocks)
+        blocks = list(partition.blocks(threads=int(sys.argv[1]), layer=partition.fullest))
+        found[f"{root} {partition.id}"] = partition_digest(blocks[0].schema, blocks)
 print(json.dumps(found))
 """
 

@@ -141,7 +141,6 @@ def test_a_short_training_predicts_about_what_an_archive_takes(tmp_path):
     (tmp_path / "lake").mkdir()
     pq.write_table(table, tmp_path / "lake" / "a.parquet")
     profile = ae_core.plan(str(tmp_path / "lake"))
-    assert {one.range: one.coder for one in profile.by_range}[0.01] == "network"
     assert all(one.preview_error is not None for one in profile.by_range if one.coder == "network")
     predicted = {one.range: one.bytes for one in profile.by_range}[0.01]
     ae_core.compress(str(tmp_path / "lake"), str(tmp_path / "archive"), range_=0.01)

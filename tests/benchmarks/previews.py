@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ae_core.codec import Codec
-from ae_core.columns import encode_columns
+from ae_core.columns import Codes, encode_columns
 from ae_core.fitting import train_codec
 from ae_core.jobs.sampling import SAMPLE_CELLS
 from ae_core.kernels.encoder import encode_latents
+from ae_core.kernels.frozen import PreviewHead
 from ae_core.kernels.preview import preview_codes
 from ae_core.lake import BLOCK_ROWS
 from ae_core.pipeline import encode_block
@@ -32,8 +33,8 @@ from tests.benchmarks.tables import TABLES
 DEFAULT = ("flights, 12 months", "diamonds", "flights-3m, first million", "weather, one file")
 
 
-def compared(codec: Codec, blocks: Iterable[pa.Table], size: int) -> tuple[PreviewError, PreviewError, PreviewError]:
-    """Errors of our preview, of constants and of PCA at `size` bytes, over the columns that no side stream tells."""
+def codes_and_previews(codec: Codec, blocks: Iterable[pa.Table]) -> tuple[list[str], list[PreviewHead], Codes, Codes]:
+    """Names, heads, codes and previewed codes (rows, columns) of the columns that no side stream tells."""
     assert codec.network is not None
     codes, shown = [], []
     for block in blocks:
@@ -43,7 +44,13 @@ def compared(codec: Codec, blocks: Iterable[pa.Table], size: int) -> tuple[Previ
     columns = [codec.plan.columns[index] for index in codec.plan.domain_columns]
     told = [place for place, c in enumerate(columns) if not c.given and c.coder != "linear"]
     heads = [codec.network.preview.heads[place] for place in told]
-    true, guess = np.concatenate(codes)[:, told], np.concatenate(shown)[:, told]
+    names = [columns[place].name for place in told]
+    return names, heads, np.concatenate(codes)[:, told], np.concatenate(shown)[:, told]
+
+
+def compared(codec: Codec, blocks: Iterable[pa.Table], size: int) -> tuple[PreviewError, PreviewError, PreviewError]:
+    """Errors of our preview, of constants and of PCA at `size` bytes, over the columns that no side stream tells."""
+    _, heads, true, guess = codes_and_previews(codec, blocks)
     constant = preview_error(heads, true, constant_preview(heads, true), 0)
     return preview_error(heads, true, guess, size), constant, pca_preview(heads, true, size)[1]
 

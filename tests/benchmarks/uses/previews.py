@@ -15,12 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from ae_core.codec import Codec
-from ae_core.columns import encode_columns
-from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.frozen import PreviewHead
-from ae_core.kernels.preview import preview_codes
 from ae_core.pipeline import encode_block
 from ae_core.uses.previews import PreviewError, pca_exact, pca_preview, preview_error
+from tests.benchmarks.previews import codes_and_previews
 from tests.benchmarks.uses.data import Figures, archived_codec, blocks_of, flights, labelled, open_table, train
 
 NAMES = ("diamonds", "weather, one file")
@@ -41,15 +39,7 @@ def _tables(folder: Path) -> Iterator[tuple[str, Codec, list[pa.Table]]]:
 def compare(name: str, codec: Codec, blocks: list[pa.Table]) -> list[tuple[object, ...]]:
     """A row for all numbers, one for all categories, and one for each column."""
     assert codec.network is not None
-    codes, shown = [], []
-    for block in blocks:
-        encoded = encode_columns(codec.plan, block.replace_schema_metadata(codec.plan.schema.metadata))
-        codes.append(encoded.shown)
-        shown.append(preview_codes(codec.network.preview, encode_latents(codec.network.encoder, encoded.symbols)))
-    columns = [codec.plan.columns[index] for index in codec.plan.domain_columns]
-    told = [place for place, c in enumerate(columns) if not c.given and c.coder != "linear"]
-    heads = [codec.network.preview.heads[place] for place in told]
-    true, ours = np.concatenate(codes)[:, told], np.concatenate(shown)[:, told]
+    names, heads, true, ours = codes_and_previews(codec, blocks)
     size, d = sum(len(encode_block(codec, block).latents or b"") for block in blocks), codec.network.latent_dims
     guesses = [ours, pca_preview(heads, true, size)[0], pca_exact(heads, true, d)]
     means = [preview_error(heads, true, guess, size) for guess in guesses]
@@ -63,7 +53,7 @@ def compare(name: str, codec: Codec, blocks: list[pa.Table]) -> list[tuple[objec
             found = [_one(head, true[:, place], guess[:, place]) for guess in guesses]
             figures = [one.numeric if head.ordinal else one.accuracy for one in found]
             how = "error, % of range" if head.ordinal else "right, %"
-            lines.append((name, columns[told[place]].name, "", "", *(f"{one:.2f}" for one in figures), how))
+            lines.append((name, names[place], "", "", *(f"{one:.2f}" for one in figures), how))
     print(*lines[:2], sep="\n", flush=True)
     return lines
 

@@ -40,7 +40,7 @@ class Deployed:
     """A deployment, what became of it, when it runs (cron and time zone, or on request), and when next."""
 
     name: str
-    action: Literal["deployed", "removed"]
+    action: Literal["planned", "deployed", "removed"]
     schedule: str
     next_run: str | None = None
 
@@ -72,20 +72,20 @@ def _deploy(team: Team, folder: Path) -> list[Deployed]:
     done = []
     for deployment, schedule in wanted:
         deployment.apply(work_pool_name=team.work_pool)
-        done.append(_deployed(deployment, schedule))
+        done.append(_described(deployment, schedule, "deployed"))
     with get_client(sync_client=True) as client:
         return done + _remove_others(client, team, {one.name for one in done})
 
 
 def planned(team: Team, folder: Path) -> list[Deployed]:
     """What `deploy` would put on a server."""
-    return [_deployed(made, schedule) for made, schedule in deployments(team, folder)]
+    return [_described(made, schedule, "planned") for made, schedule in deployments(team, folder)]
 
 
-def _deployed(made: RunnerDeployment, schedule: Schedule | None) -> Deployed:
+def _described(made: RunnerDeployment, schedule: Schedule | None, action: Literal["planned", "deployed"]) -> Deployed:
     due = "on request" if schedule is None else f"{schedule.cron} {schedule.timezone}"
     after = None if schedule is None else schedule.next_run(datetime.now(UTC)).isoformat(timespec="minutes")
-    return Deployed(f"{made.flow_name}/{made.name}", "deployed", due, after)
+    return Deployed(f"{made.flow_name}/{made.name}", action, due, after)
 
 
 def deployments(team: Team, folder: Path) -> list[tuple[RunnerDeployment, Schedule | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -54,8 +55,19 @@ def nightly_compress(
     except ArchiveBusy as busy:
         return Completed(name="Skipped", message=str(busy))
     watch(request, result)
-    done = sum(row.action == "compressed" for row in result.partitions)
-    return Completed(message=f"{done} partitions compressed, {result.left} left for later")
+    return Completed(message=_outcome(result))
+
+
+def _outcome(result: CompressResult) -> str:
+    """What became of the partitions, in a line; of those that wait, why the first does."""
+    count = Counter(row.action for row in result.partitions)
+    parts = [f"{count['compressed']} partitions compressed", f"{result.left} left for later"]
+    if count["waiting"]:
+        reason = next(row.reason for row in result.partitions if row.action == "waiting")
+        parts.append(f"{count['waiting']} too young (the first: {reason})")
+    if count["set aside"]:
+        parts.append(f"{count['set aside']} set aside")
+    return ", ".join(parts)
 
 
 @retry(

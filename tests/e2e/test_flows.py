@@ -151,6 +151,9 @@ def test_a_night_tells_of_rows_that_surprise_its_model(prefect_server, made, wri
     assert done.message == "2 partitions compressed, 0 left for later"
     _wait_for(lambda: _told("latentlake.partition.surprising"))
     assert {one["partition"] for one in _told("latentlake.partition.surprising")} == {"month=12"}
+    write_month(mine.lake, 13, 713)
+    young = nightly_compress(**asked, older_than_days=30, return_state=True)
+    assert young.message.startswith("0 partitions compressed, 0 left for later, 1 too young (the first: its files were")
 
 
 def test_a_partition_that_is_set_aside_is_told_of_once(prefect_server, plain, tmp_path):
@@ -165,6 +168,8 @@ def test_a_partition_that_is_set_aside_is_told_of_once(prefect_server, plain, tm
     _wait_for(lambda: _told("latentlake.partition.set-aside"))
     assert [one["partition"] for one in _told("latentlake.partition.set-aside")] == ["month=3"]
     assert len(_told("latentlake.partition.failed")) >= 3
+    again = nightly_compress(**asked, older_than_days=0, return_state=True)
+    assert again.message == "0 partitions compressed, 0 left for later, 1 set aside"
 
 
 def _wait_for(ready):

@@ -107,6 +107,18 @@ def test_the_example_is_valid(repository):
     assert list(team.lakes) == ["flights"]
 
 
+def test_a_dry_run_says_what_is_planned_and_asks_no_server(repository, monkeypatch):
+    from flows.deploy import planned
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    found = planned(load_team(repository / "infra" / "latentlake.yaml"), repository / "infra")
+    assert {one.action for one in found} == {"planned"}
+    assert {one.name for one in found} == {
+        "decode/on-request",
+        *(f"{one}/flights" for one in ("nightly-compress", "audit", "retire")),
+    }
+
+
 def test_status_counts_what_is_archived_pending_and_set_aside(lake_of_days, tmp_path):
     request = CompressRequest.checked(str(lake_of_days), str(tmp_path / "archive"), range_="0.01")
     before = lake_status("days", request, None, (1000.0, 0.0))

@@ -18,6 +18,8 @@ from ae_core.selection import Where, keys_of, parse_where, selected
 
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, pa.ArrowException)
 """What reading a record of the wrong shape may raise."""
+TRAINING_CPU = "cpu_seconds"
+"""In a training's report: CPU seconds that the process spent while it trained."""
 _OWN_SCHEMA = "schema"  # in a manifest's extra: the schema where its metadata differs from the shared record's
 
 

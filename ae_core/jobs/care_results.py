@@ -55,7 +55,8 @@ class UpgradeResult:
 
 @dataclass(frozen=True)
 class LakeStatus:
-    """How a lake stands: sizes in bytes, `seconds` of CPU spent on encoding, money by the prices that were given.
+    """How a lake stands: sizes in bytes, `seconds` of CPU spent on encoding and `training_seconds` on the
+    models that the archive holds, money by the prices that were given.
 
     `pending` partitions are due, and the next run takes `next_partitions` of them; `waiting` are too young, `set_aside`
     failed three times, `gone` are archived and no longer in the lake. `seconds_left` is what the pending ones are
@@ -78,6 +79,7 @@ class LakeStatus:
     set_aside: int
     gone: int
     seconds: float
+    training_seconds: float
     saved_a_month: float
     spent: float
     next_run: str | None

@@ -27,7 +27,7 @@ from ae_core.jobs.results import Drift, ModelUse
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.target import HeldModel, open_target, writer_name
 from ae_core.policy import Check, load_policy
-from ae_core.records import TableInfo, check_stored, read_table_info
+from ae_core.records import TRAINING_CPU, TableInfo, check_stored, read_table_info
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Trained:
 
 
 def _train(request: CompressRequest, group: Group, info: TableInfo, rows: int, progress: Progress) -> _Trained:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     from ae_core.fitting import train_codec  # imports torch, which a run that reuses its model never needs
 
     sample = read_sample(group.due)
@@ -147,7 +147,11 @@ def _train(request: CompressRequest, group: Group, info: TableInfo, rows: int, p
         progress=lambda stage, share: progress(stage, round(100 * share), 100),
     )
     seconds = time.perf_counter() - start
-    about = {"sample_rows": sum(block.num_rows for block in sample), "seconds": round(seconds, 3)}
+    about = {
+        "sample_rows": sum(block.num_rows for block in sample),
+        "seconds": round(seconds, 3),
+        TRAINING_CPU: round(time.process_time() - cpu, 3),
+    }
     return _Trained(codec, codec.to_bytes(), about | {"training": _compact(report.to_dict())}, seconds)
 
 

@@ -12,7 +12,7 @@ from ae_core.jobs.plan import survey
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import Totals
 from ae_core.jobs.target import find_snapshot
-from ae_core.records import TableInfo, select_manifests, table_info
+from ae_core.records import TRAINING_CPU, TableInfo, select_manifests, table_info, training_reports
 
 _GB = 1e9
 
@@ -30,7 +30,7 @@ def lake_status(name: str, request: CompressRequest, next_run: str | None, price
     What keeps the lake or the archive from being read stands in `problems`, so that one lake does not hide the others.
     """
     problems: list[str] = []
-    archived, seconds = 0, 0.0
+    archived, seconds, training = 0, 0.0, 0.0
     totals: Totals | None = None
     snapshot = None
     try:
@@ -44,6 +44,7 @@ def lake_status(name: str, request: CompressRequest, next_run: str | None, price
                     infos[manifest.table] = table_info(snapshot, manifest)
                 certificate = read_certificate(manifest, infos[manifest.table])
                 seconds += certificate.seconds.get("cpu", 0.0)
+            training = sum(float(one.get(TRAINING_CPU, 0.0)) for one in training_reports(snapshot).values())
     except LatentlakeError as error:
         problems.append(str(error))
     pending = waiting = aside = pending_bytes = next_partitions = next_bytes = gone = 0
@@ -82,8 +83,9 @@ def lake_status(name: str, request: CompressRequest, next_run: str | None, price
         waiting=waiting,
         set_aside=aside,
         seconds=seconds,
+        training_seconds=training,
         saved_a_month=saved / _GB * prices[0],
-        spent=seconds / 3600 * prices[1],
+        spent=(seconds + training) / 3600 * prices[1],
         next_run=next_run,
         problems=tuple(problems),
     )

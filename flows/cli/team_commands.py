@@ -106,7 +106,8 @@ def status(file: TeamFile = Path("latentlake.yaml"), json: options.Json = False)
         each = one.seconds / one.archived if one.archived else 0.0
         say(
             f"{one.lake}: the next run takes {one.next_partitions:,} partitions ({human_bytes(one.next_bytes)}); "
-            f"{one.seconds:.0f} s of CPU so far, {each:.1f} s a partition, {one.spent:.2f} {team.prices.currency}"
+            f"CPU so far: {one.training_seconds:.0f} s of training, {one.seconds:.0f} s of encoding "
+            f"({each:.1f} s a partition), {one.spent:.2g} {team.prices.currency}"
         )
         if one.pending and one.seconds_left is not None:
             runs = f", {one.runs_left:,} runs" if one.runs_left else ""

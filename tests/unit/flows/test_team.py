@@ -126,6 +126,9 @@ def test_status_counts_what_is_archived_pending_and_set_aside(lake_of_days, tmp_
     ae_core.compress(str(lake_of_days), str(tmp_path / "archive"), range_="0.01", limit=2, threads=1)
     after = lake_status("days", request, "soon", (1000.0, 0.0))
     assert (after.archived, after.pending, after.next_run, after.problems) == (2, 1, "soon", ())
+    assert 0 < after.training_seconds < 600
+    assert after.seconds > 0
+    assert before.spent == before.training_seconds == 0
     assert after.saved_a_month == pytest.approx((after.source_bytes - after.archive_bytes) / 1e6)
     shutil.rmtree(lake_of_days)
     gone = lake_status("days", request, None, (1.0, 0.0))

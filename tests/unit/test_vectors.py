@@ -25,9 +25,11 @@ from ae_core.vector_fitting import find_coder
 from ae_core.vector_types import element_type, elements_of, vectors_from
 from ae_core.vectors import FrozenVectors, cells_of, encode_cells, predict_cells
 from ae_core.vectors.network import LATENT_LEVELS
+from flows.cli.app import run
 from tests.golden import reader
 
 LIST = pa.list_(pa.float32(), 6)
+GOLDEN = Path(reader.__file__).parents[1] / "format-0" / "vectors" / "archive"
 ABS = Bound("abs", Fraction(1, 20))
 
 
@@ -302,10 +304,9 @@ def test_a_lake_of_vectors_as_a_user_has_it(tmp_path):
 
 def test_latents_alone_give_the_vectors_back_nearly(tmp_path):
     """Of the golden archive: slots are null as they were, elements never, and nearer than the mean by far."""
-    golden = Path(reader.__file__).parents[1] / "format-0" / "vectors" / "archive"
-    ae_core.decode(str(golden), str(tmp_path / "near"), layer="preview", where="month=1")
+    ae_core.decode(str(GOLDEN), str(tmp_path / "near"), layer="preview", where="month=1")
     near = pa.concat_tables(pq.ParquetFile(path).read() for path in sorted((tmp_path / "near").rglob("*.parquet")))
-    (partition,) = ae_core.open_archive(str(golden)).partitions("month=1")
+    (partition,) = ae_core.open_archive(str(GOLDEN)).partitions("month=1")
     assert partition.left_out("preview") == ("noise", "secret")
     bounded = pa.concat_tables(partition.blocks())
     for name in ("spot", "thumb", "colour"):
@@ -328,3 +329,11 @@ def test_a_preview_of_no_rows_has_the_vectors_columns(trained):
     assert vector_guesses(codec.vectors, {}, 0, [0, 1])[0].size == 0
     with pytest.raises(Corrupt, match="missing"):
         vector_guesses(codec.vectors, {}, 3, [0])
+
+
+@pytest.mark.parametrize("command", [["show", "month=1"], ["audit"]])
+def test_decibels_are_told_of_vectors_that_lost_something(command, capsys):
+    assert run([command[0], str(GOLDEN), *command[1:]]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "PSNR" in line]
+    assert [line.partition(":")[0] for line in told] == ["spot", "thumb", "colour", "secret"]
+    assert all(float(line.partition("PSNR ")[2].partition(" dB")[0]) > 20 for line in told)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.benchmarks.uses.__main__ import collect
 from tests.benchmarks.uses.data import Figures
+from tests.benchmarks.uses.previews import ahead
 from tests.benchmarks.uses.seven import HEAD, NOT_YET, seven
 from tests.docs.uses_page import replaced
 
@@ -77,6 +78,15 @@ def test_all_parts_that_were_ever_measured_are_collected(tmp_path: Path) -> None
     assert list(found) == ["seven", "features"]
     assert tuple(found["seven"][0]) == HEAD
     assert Figures.of(found["features"]).records() == PARTS["features"]
+
+
+def test_columns_ahead_are_counted_by_what_is_better() -> None:
+    error, right = "error, % of range", "right, %"
+    columns: list[tuple[object, ...]] = [
+        ("t", "a", "", "", "1.0", "2.0", "1.0", error),
+        ("t", "b", "", "", "9.0", "9.5", "9.0", right),
+    ]
+    assert ahead(columns)[5:7] == ("ours on 1 of 2", "ours on 0 of 2")
 
 
 def test_the_page_takes_marked_tables_alone() -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import ae_core
+from ae_core.jobs.use_results import Dimensions, DimensionTrial
+from tests.benchmarks.uses import dimensions
 from tests.benchmarks.uses.__main__ import collect
 from tests.benchmarks.uses.data import Figures
 from tests.benchmarks.uses.previews import ahead
@@ -87,6 +90,19 @@ def test_columns_ahead_are_counted_by_what_is_better() -> None:
         ("t", "b", "", "", "9.0", "9.5", "9.0", right),
     ]
     assert ahead(columns)[5:7] == ("ours on 1 of 2", "ours on 0 of 2")
+
+
+def test_dimensions_are_told_with_the_knee(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trials = tuple(
+        DimensionTrial(d, d - d // 4, 0.5, 7.0, 30.0, 3.0 + d, 10**6, 10**6, 500_000, chosen=d == 2) for d in (2, 4)
+    )
+    found = Dimensions("lake", 10, 5, 2, "why", trials, None, None, 1.0)
+    monkeypatch.setattr(ae_core, "dimensions", lambda lake, *, range_: found)
+    records = dimensions.run(tmp_path).records()
+    assert [one["latents"] for one in records] == [2, "4 (3 used)"]
+    told = {str(what): str(line) for what, line in seven({"dimensions": records}).rows}["dimensionality reduction"]
+    assert told.startswith("flights, 2 latents of 5.00 bits a row")
+    assert "; 4 (3 used) latents of 7.00 bits" in told
 
 
 def test_the_page_takes_marked_tables_alone() -> None:

@@ -66,7 +66,7 @@ bench-scale: $(INSTALLED) ## bytes, time and memory as rows and columns grow (lo
 bench-previews: $(INSTALLED) ## previews against PCA at the same bytes
 	@$(BIN)/python -m tests.benchmarks.previews $(BENCH_ARGS)
 
-bench-uses: $(INSTALLED) ## features, anomalies, made-up rows, noise reduction against their peers (after make demo; pip install scikit-learn pyod tqdm)
+bench-uses: $(INSTALLED) ## what else the model is good for, seven things against their peers (after make demo; an hour; pip install scikit-learn pyod tqdm)
 	@$(BIN)/python -m tests.benchmarks.uses $(BENCH_ARGS)
 
 bench-nightly: $(INSTALLED) ## a night of 500 to 5,000 small partitions on a real server: overhead and memory (needs PostgreSQL; long)

@@ -62,7 +62,9 @@ def preview_names(codec: Codec) -> tuple[str, ...]:
     """The columns that the latents alone rebuild; none where the model has no latents."""
     if codec.network is None:
         return ()
-    return tuple(column.name for column in codec.plan.columns if column.domain is not None)
+    coded = {index for index, coder in codec.vectors.items() if coder.network is not None}
+    coded.update(codec.plan.domain_columns)
+    return tuple(codec.plan.columns[index].name for index in sorted(coded))
 
 
 class Archive:

@@ -37,7 +37,7 @@ from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.network import ContextGroup
 from ae_core.kernels.preview import preview_codes
 from ae_core.kernels.vectors import MAX_BLOCKS
-from ae_core.vector_columns import vector_codes, vector_streams
+from ae_core.vector_columns import vector_codes, vector_guesses, vector_streams
 
 LATENTS, MIXING = "z", "mixing"
 """Names of the latents' stream and of the mixing coder's; context group g is f"g{g}"; all others belong to columns."""
@@ -170,11 +170,16 @@ def decode_blocks(
             for known, found in zip(symbols, joined, strict=True):
                 known[:, list(group.positions)] = found[:, network.latent_dims :]
     wide = [_unmix(codec, some, known, mixed) for known, some in zip(symbols, streams, strict=True)]
-    wanted = codec.vectors if columns is None else {codec.plan.index_of[name] for name in columns} & set(codec.vectors)
+    wanted = _wanted_vectors(codec, columns)
     return [
         decode_columns(codec.plan, known, some, columns, numbers, vector_codes(codec.vectors, some, len(known), wanted))
         for known, some, numbers in zip(symbols, streams, wide, strict=True)
     ]
+
+
+def _wanted_vectors(codec: Codec, columns: Sequence[str] | None) -> list[int]:
+    """The columns with a coder of vectors among those asked for."""
+    return [index for index in codec.vectors if columns is None or codec.plan.columns[index].name in columns]
 
 
 def symbol_codes(plan: TablePlan, symbols: np.ndarray, wide: Mapping[int, Codes]) -> np.ndarray:
@@ -237,9 +242,7 @@ def needs_latents(codec: Codec, columns: Sequence[str] | None = None) -> bool:
         return False
     needed, streams = dependencies(codec.plan, columns)
     coded = any(codec.plan.symbols[position].coded for position in needed)
-    if any(
-        codec.plan.index_of[name] in codec.vectors for name in (codec.plan.index_of if columns is None else columns)
-    ):
+    if _wanted_vectors(codec, columns):
         return True
     beside = (int(name.partition(":")[0]) for name in streams if name.endswith((":given", ":rest")))
     return coded or bool(_mixed_places(codec, needed)) or any(codec.plan.columns[i].domain is not None for i in beside)
@@ -307,7 +310,9 @@ def preview_blocks(
         assert codec.network is not None
         assert block.latents is not None
         codes = preview_codes(codec.network.preview, latents)
-        table = preview_columns(codec.plan, codes, unpack_streams(block.latents))
+        streams = unpack_streams(block.latents)
+        vectors = vector_guesses(codec.vectors, streams, block.rows, _wanted_vectors(codec, columns))
+        table = preview_columns(codec.plan, codes, streams, vectors)
         kept = table.column_names if columns is None else [name for name in table.column_names if name in set(columns)]
         tables.append(table.select(kept))
     return tables

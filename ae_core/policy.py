@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ from ae_core.retirement import Retire
 from ae_core.vector_types import element_type
 
 Family = Literal["integer", "float", "decimal", "temporal", "other"]
-BoundKind = Literal["exact", "abs", "range", "pointwise"]
+BoundKind = Literal["exact", "abs", "range", "pointwise", "psnr"]
 
 _FAMILIES: tuple[Family, ...] = ("integer", "float", "decimal", "temporal")
 _NANOSECONDS = {
@@ -48,6 +48,7 @@ _NANOSECONDS = {
     "d": 86400 * 10**9,
 }
 _FRACTION = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_MOST_DECIBELS = 400
 _LARGEST = Fraction(sys.float_info.max)
 _TIMED = re.compile(r"\s*([0-9.eE+-]+)\s*(ns|us|ms|s|min|h|d)\s*")
 
@@ -100,7 +101,7 @@ def _number(text: object, what: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound as it is written: `value` in column units, or in nanoseconds where `timed`."""
+    """A bound as it is written: `value` in column units, in nanoseconds where `timed`, in decibels of `psnr`."""
 
     kind: BoundKind
     value: Fraction | None = None
@@ -113,13 +114,16 @@ def _limit(raw: object) -> Limit:
     if raw == "exact":
         return Limit("exact")
     if not isinstance(raw, Mapping) or len(raw) != 1:
-        raise ValueError(f"a bound is exact, {{abs: e}}, {{range: r}} or {{pointwise: r}}, found {raw!r}")
+        raise ValueError(f"a bound is exact, {{abs: e}}, {{range: r}}, {{pointwise: r}} or {{psnr: dB}}, found {raw!r}")
     ((kind, number),) = raw.items()
-    if kind not in ("abs", "range", "pointwise"):
-        raise ValueError(f"unknown kind of bound {kind!r}: use exact, abs, range or pointwise")
+    if kind not in ("abs", "range", "pointwise", "psnr"):
+        raise ValueError(f"unknown kind of bound {kind!r}: use exact, abs, range, pointwise or psnr")
     if kind == "abs" and isinstance(number, str) and (match := _TIMED.fullmatch(number)):
         return Limit("abs", _number(match[1], "abs") * _NANOSECONDS[match[2]], timed=True)
-    return Limit(kind, _number(number, kind))
+    value = _number(number, kind)
+    if kind == "psnr" and value > _MOST_DECIBELS:
+        raise ValueError(f"psnr is in dB and at most {_MOST_DECIBELS}, found {number!r}: write exact")
+    return Limit(kind, value)
 
 
 def _write_limit(limit: Limit) -> object:
@@ -153,7 +157,7 @@ class ColumnRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     bound: LimitField
-    """what a cell may lose: exact, abs, range or pointwise"""
+    """what a cell may lose: exact, abs, range or pointwise; of a vector psnr too"""
     sensitive: bool = False
     """statistics and row numbers only, never a value: in pages, logs, artifacts and errors"""
 
@@ -421,6 +425,12 @@ def _bound(policy: Policy, field: pa.Field, span: tuple[Any, Any] | None) -> Bou
         raise PolicyError(
             f"policy: column {field.name!r} is {field.type}, which has no lossy form: write {field.name}: exact"
         )
+    if limit.kind == "psnr":
+        if elements is None:
+            raise PolicyError(
+                f"policy: column {field.name!r} is {field.type}: psnr bounds vectors and images: use abs or range"
+            )
+        return _nonzero("abs", psnr_share(limit.value) * _width(field, span), sensitive)
     if limit.kind == "pointwise":
         return _nonzero("pointwise", limit.value, sensitive)
     if limit.kind == "range":
@@ -430,6 +440,20 @@ def _bound(policy: Policy, field: pa.Field, span: tuple[Any, Any] | None) -> Bou
     if group != "temporal":
         raise PolicyError(f"policy: column {field.name!r} is {field.type}: a bound with a time unit needs a time type")
     return _nonzero("abs", limit.value / unit_nanoseconds(field.type), sensitive)
+
+
+def psnr_share(decibels: Fraction) -> Fraction:
+    """The largest error over the peak that keeps a peak signal-to-noise ratio: 10^(-dB/20), rounded down to 30 digits.
+
+    A mean of squares is at most the largest square. So where no element is off by more than this share of the peak,
+    10 log10(peak^2 / mean squared error) is at least `decibels`, of each vector and of any number of them.
+    """
+    power = decibels / 20
+    if power.denominator == 1:
+        return Fraction(1, 10 ** int(power))
+    with localcontext(prec=30, rounding=ROUND_CEILING):
+        exponent = Decimal(power.numerator) / Decimal(power.denominator)
+        return Fraction((10**-exponent).next_minus())
 
 
 def _nonzero(kind: Literal["abs", "pointwise"], value: Fraction, sensitive: bool) -> Bound:

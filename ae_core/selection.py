@@ -53,23 +53,25 @@ class Condition:
         return f"{self.key}{self.op}{self.value}"
 
 
-Where = Sequence[str] | Mapping[str, object] | None
+Where = str | Sequence[str] | Mapping[str, object] | None
 
 
 def parse_where(where: Where) -> tuple[Condition, ...]:
-    """The conditions of `--where` texts, or of a mapping such as `{"month": 3}` (equality).
+    """The conditions of a `--where` text or several, or of a mapping such as `{"month": 3}` (equality).
 
     Examples
     --------
     >>> [str(c) for c in parse_where(["month>=3", "origin=JFK"])]
     ['month>=3', 'origin=JFK']
+    >>> [str(c) for c in parse_where("month=3")]
+    ['month=3']
 
     """
     if where is None:
         return ()
     if isinstance(where, Mapping):
         return tuple(Condition(str(key), "=", str(value)) for key, value in where.items())
-    return tuple(_parse_condition(text) for text in where)
+    return tuple(_parse_condition(text) for text in ([where] if isinstance(where, str) else where))
 
 
 def selected(conditions: Sequence[Condition], keys: Mapping[str, str]) -> bool:

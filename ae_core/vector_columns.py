@@ -11,7 +11,14 @@ from ae_core.columns import Codes, EncodedColumns, TablePlan, valid_vectors
 from ae_core.errors import Corrupt
 from ae_core.mixing import MixingPlan
 from ae_core.vector_types import vector_shape
-from ae_core.vectors import FrozenVectors, VectorCoder, decode_latents, decode_vectors, encode_vectors
+from ae_core.vectors import (
+    FrozenVectors,
+    VectorCoder,
+    decode_latents,
+    decode_vectors,
+    encode_vectors,
+    predicted_codes,
+)
 
 
 def vector_tensors(coder: VectorCoder) -> dict[str, bytes]:
@@ -70,6 +77,20 @@ def vector_codes(
         if coder.network is not None:
             z = decode_latents(coder, _part(streams, f"{index}:z"), count)
         found[index] = decode_vectors(coder, _part(streams, f"{index}:elements"), z, count).ravel()
+    return found
+
+
+def vector_guesses(
+    coders: Mapping[int, VectorCoder], streams: Mapping[str, bytes], rows: int, wanted: Collection[int]
+) -> dict[int, Codes]:
+    """What their autoencoders make of the latents of the wanted vector columns; columns without one are left out."""
+    found: dict[int, Codes] = {}
+    for index in wanted:
+        coder = coders[index]
+        if coder.network is not None:
+            count = valid_vectors(streams, index, rows)[1] if rows else 0
+            z = decode_latents(coder, _part(streams, f"{index}:z") if rows else b"", count)
+            found[index] = predicted_codes(coder, z).ravel()
     return found
 
 

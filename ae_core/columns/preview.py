@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ae_core.columns.derived import Linear, Lookup
 from ae_core.columns.domain import Codes, codes_of_shown
-from ae_core.columns.plan import TablePlan
+from ae_core.columns.plan import ColumnPlan, TablePlan
 from ae_core.columns.storage import int_dtype, legal_range, working_type
 from ae_core.columns.table import Block, given_codes, restore
 
@@ -32,14 +32,21 @@ def side_streams(plan: TablePlan, streams: Mapping[str, bytes], rows: int) -> di
     }
 
 
-def preview_columns(plan: TablePlan, codes: npt.NDArray[np.int32], streams: Mapping[str, bytes]) -> pa.Table:
-    """An approximate table from (rows, domain columns) codes and side streams; columns without a domain are left out.
+def preview_columns(
+    plan: TablePlan,
+    codes: npt.NDArray[np.int32],
+    streams: Mapping[str, bytes],
+    vectors: Mapping[int, Codes] | None = None,
+) -> pa.Table:
+    """An approximate table from (rows, domain columns) codes, side streams and the codes of vectors' elements.
 
-    Codes out of range are taken to the nearest one; escapes are null, constants are themselves.
+    Columns without either are left out. Codes out of range are taken to the nearest one; escapes are null, constants
+    are themselves.
     """
-    block = _PreviewBlock(plan, codes, streams)
+    vectors = vectors or {}
+    block = _PreviewBlock(plan, codes, streams, vectors)
     fields, arrays = [], []
-    for index in plan.domain_columns:
+    for index in sorted({*plan.domain_columns, *vectors}):
         array = block.array(index)
         field = plan.schema.field(index)
         fields.append(field if array.null_count == 0 else field.with_nullable(True))
@@ -50,8 +57,14 @@ def preview_columns(plan: TablePlan, codes: npt.NDArray[np.int32], streams: Mapp
 class _PreviewBlock(Block):
     """A block whose codes are guesses."""
 
-    def __init__(self, plan: TablePlan, guesses: npt.NDArray[np.int32], streams: Mapping[str, bytes]) -> None:
-        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams, {})
+    def __init__(
+        self,
+        plan: TablePlan,
+        guesses: npt.NDArray[np.int32],
+        streams: Mapping[str, bytes],
+        vectors: Mapping[int, Codes],
+    ) -> None:
+        super().__init__(plan, np.zeros((len(guesses), 0), np.uint16), streams, {}, vectors)
         self._guesses = {index: guesses[:, place] for place, index in enumerate(plan.domain_columns)}
 
     def make_codes(self, index: int) -> Codes:
@@ -65,6 +78,8 @@ class _PreviewBlock(Block):
 
     def make_array(self, index: int) -> pa.Array:
         column = self.plan.columns[index]
+        if column.elements is not None:
+            return super().make_array(index)
         assert column.domain is not None
         assert column.code is not None
         kind = working_type(column.type)
@@ -73,6 +88,11 @@ class _PreviewBlock(Block):
             if len(known) == len(column.derived.inputs) and not any(self.array(key).null_count for key in known):
                 return super().make_array(index)
         return column.code.decode(self.codes(index), column.domain, kind)
+
+    def _decoded(self, index: int, column: ColumnPlan, field: pa.Field, codes: Codes) -> pa.Array:
+        assert column.domain is not None
+        assert column.code is not None
+        return column.code.decode(codes, column.domain, field.type)
 
 
 def _any_integer_is_legal(kind: pa.DataType) -> bool:

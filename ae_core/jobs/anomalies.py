@@ -82,7 +82,7 @@ def anomalies(
             progress("first look", block.first + block.table.num_rows, scored.rows)
         limit = counter.threshold(quantile)
     output = _Output(scored.keys, scored.names, limit)
-    best = _Best(SHOWN if top is None else max(top, SHOWN))
+    best = _Best(SHOWN if top is None else top)
     done, above = 0, 0
     with new_parquet(out, output.schema) as writer:
         for block, found in scored.pairs():

@@ -218,6 +218,7 @@ def _column(column: ColumnSummary) -> AuditedColumn:
         worst_ratio=loss.max_ratio,
         mean_error=loss.mean_error,
         rmse=loss.rmse,
+        psnr=loss.psnr,
         bias=loss.bias,
         exact_share=loss.exact_share,
         coder=column.coded.coder,

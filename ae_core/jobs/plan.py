@@ -217,7 +217,7 @@ def ranged_columns(policy: Policy, columns: pa.Schema) -> list[str]:
         kind = family(field.type)
         limit: Limit | None
         limit = rule.bound if rule is not None else None if kind == "other" else policy.default.get(kind)
-        if limit is not None and limit.kind == "range" and has_range(field.type):
+        if limit is not None and limit.kind in ("range", "psnr") and has_range(field.type):
             names.append(field.name)
     return names
 

@@ -125,7 +125,9 @@ def policy_text(policy: str | None, range_: str | float | None) -> str:
         load_policy(Path(policy))
         return Path(policy).read_text(encoding="utf-8")
     if range_ is None:
-        raise PolicyError("nothing is lost unasked: give a policy, or a range")
+        raise PolicyError(
+            "nothing is lost unasked: give a policy (--policy FILE), or a range (--range 0.01; 0 keeps every bit)"
+        )
     chosen = policy_from_range(range_)
     text = chosen.to_yaml()
     if load_policy(text) != chosen:

@@ -425,7 +425,7 @@ class AuditedPartition:
 
 @dataclass(frozen=True)
 class AuditedColumn:
-    """One column over all audited partitions; errors in the column's units."""
+    """One column over all audited partitions; errors in the column's units, `psnr` in dB over its range there."""
 
     name: str
     type: str
@@ -438,6 +438,7 @@ class AuditedColumn:
     worst_ratio: float | None
     mean_error: float | None
     rmse: float | None
+    psnr: float | None
     bias: float | None
     exact_share: float | None
     coder: str

@@ -65,7 +65,7 @@ def sample(
         for number, (partition, share) in enumerate(zip(partitions, shares, strict=True))
         for task in _tasks(source, partition, share, (seed, number))
     ]
-    written, again, done = [], 0, 0
+    written, drawn, thrown, done = [], 0, 0, 0
     with new_folder(out) as folder:
         tables = ordered_map(_draw, tasks, threads=threads)
         for number, (partition, share) in enumerate(zip(partitions, shares, strict=True)):
@@ -76,16 +76,16 @@ def sample(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with pq.ParquetWriter(folder / name, schema, compression="zstd") as writer:
                 for _ in [task for task in tasks if task.entropy[1] == number]:
-                    table, thrown = next(tables)
+                    table, rows_drawn, rows_thrown = next(tables)
                     writer.write_table(table)
-                    again, done = again + thrown, done + table.num_rows
+                    drawn, thrown, done = drawn + rows_drawn, thrown + rows_thrown, done + table.num_rows
                     progress("sample", done, rows)
             written.append(SampledPartition(partition.id, share, name))
     hidden: dict[str, str] = {}
     for partition in partitions:
         hidden |= withheld(source.codec(partition.manifest).plan)
     seconds = time.perf_counter() - start
-    return Sample(source.url, out, source.snapshot, seed, done, again, tuple(written), hidden, seconds)
+    return Sample(source.url, out, source.snapshot, seed, done, drawn, thrown, tuple(written), hidden, seconds)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def _tasks(source: Archive, partition: Partition, rows: int, entropy: tuple[int,
         rows, number = rows - count, number + 1
 
 
-def _draw(task: _Task) -> tuple[pa.Table, int]:
-    """The rows of a task, and how many were thrown away."""
+def _draw(task: _Task) -> tuple[pa.Table, int, int]:
+    """The rows of a task, how many were drawn to choose from, and how many of these were thrown away."""
     manifest = task.partition.manifest
     codec = task.source.codec(manifest)
     first = sum(manifest.block_rows[: task.block])
@@ -143,4 +143,4 @@ def _draw(task: _Task) -> tuple[pa.Table, int]:
     found = np.concatenate(places)
     chosen = random.choice(len(found), task.rows, replace=False)
     chosen = chosen[np.argsort(found[chosen], kind="stable")]  # in the order of the template
-    return pa.concat_tables(tables).take(pa.array(chosen)), drawn_rows - len(found)
+    return pa.concat_tables(tables).take(pa.array(chosen)), drawn_rows, drawn_rows - len(found)

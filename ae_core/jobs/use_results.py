@@ -83,8 +83,9 @@ class SampledPartition:
 class Sample:
     """New rows of a model.
 
-    `withheld` are columns of nulls and why: sensitive, or without a model. `thrown_away` counts rows in
-    which the model named a value that it does not know.
+    `withheld` are columns of nulls and why: sensitive, or without a model. `drawn` counts the rows that were drawn to
+    choose from, in long runs however few are wanted; `thrown_away` those of them in which the model named a value that
+    it does not know.
     """
 
     archive: str
@@ -92,6 +93,7 @@ class Sample:
     snapshot: int
     seed: int
     rows: int
+    drawn: int
     thrown_away: int
     partitions: tuple[SampledPartition, ...]
     withheld: dict[str, str]

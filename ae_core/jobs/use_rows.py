@@ -26,6 +26,10 @@ from ae_core.remote.places import refuse_credentials
 from ae_core.selection import Where
 from ae_core.threads import thread_count
 
+ADVICE = (
+    "--where chooses partitions that have (ls shows them), `latents: always` in a policy makes sure that new ones do"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class RowBlock:
@@ -53,7 +57,7 @@ def partitions_with(source: Archive, where: Where, *layers: str) -> tuple[Partit
         codec = source.codec(partition.manifest)
         if codec.network is None:
             reason = partition.manifest.no_latents_reason or codec.no_latents_reason or "its model has no network"
-            raise NoLatents(f"{partition.id} has no latents, which this command needs: {reason}")
+            raise NoLatents(f"{partition.id} has no latents, which this command needs: {reason}; {ADVICE}")
         for layer in layers:
             if partition.manifest.layer(layer) is None:
                 kept = ", ".join(one.layer for one in partition.manifest.layers) or "none"
@@ -114,7 +118,7 @@ def new_rows(source: Archive, lake: str, where: Where) -> NewRows:
     with_latents = {sha: codec for sha, codec in codecs.items() if codec.network is not None}
     if not with_latents:
         reason = next((codec.no_latents_reason for codec in codecs.values()), None) or "it holds no partition"
-        raise NoLatents(f"{source.url}: no model of the archive has latents: {reason}")
+        raise NoLatents(f"{source.url}: no model of the archive has latents: {reason}; {ADVICE}")
     why = ""
     for sha, codec in with_latents.items():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,16 @@ def print_certificate(record: Mapping[str, Any]) -> None:
             for column in certificate.columns
         ],
     )
+    for column in certificate.columns:
+        _print_psnr(column.name, column.coded.coder, column.loss.psnr)
     say(str(certificate.verdict()))
     for check in certificate.checks:
         say(f"check {check.name!r}: {'passed' if check.passed else 'FAILED'}, largest change {check.worst:.4g}")
+
+
+def _print_psnr(name: str, coder: str, psnr: float | None) -> None:
+    if coder == "vector" and psnr is not None and psnr < math.inf:
+        say(f"{name}: PSNR {psnr:.1f} dB, the peak being the range of these elements")
 
 
 def print_query(result: QueryAudit) -> None:
@@ -110,6 +118,8 @@ def print_audit(result: AuditResult) -> None:
             for column in result.columns
         ],
     )
+    for column in result.columns:
+        _print_psnr(column.name, column.coder, column.psnr)
     for partition in result.partitions:
         if partition.problem is not None:
             say(f"NOT PROVED {partition.partition}: {partition.problem}")

@@ -227,7 +227,8 @@ def sample(
         return print_json(result)
     say(f"{result.rows:,} rows in {len(result.partitions)} files under {result.out} ({result.seconds:.1f} s)")
     if result.thrown_away:
-        say(f"  {result.thrown_away:,} more rows named a value that the model does not know and were thrown away")
+        share = result.thrown_away / result.drawn
+        say(f"  {share:.1%} of the rows drawn named a value that the model does not know and were thrown away")
     for name, why in result.withheld.items():
         say(f"  column {name}: {why}")
     return None

@@ -50,6 +50,7 @@ they differ.
 | `{{abs: 2}}` | 2 either way, in the column's own units; for times also `{{abs: 5min}}` (ns, us, ms, s, min, h, d) |
 | `{{range: 0.01}}` | one percent of the column's max − min over all partitions, fixed when it is first resolved |
 | `{{pointwise: 0.001}}` | a thousandth of each value; zero stays zero |
+| `{{psnr: 40}}` | of vectors: 40 dB of the elements' max − min, kept by [a largest error](uses.md#images-and-vectors) |
 
 Bounds hold for each cell, checked in exact arithmetic; a cell that fails is stored exactly. Null, NaN and the
 infinities stay what they are. Strings, booleans, binary and nested types have no lossy form: [types.md](types.md)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ae_core.policy import load_policy
 from infra.demo import readme
+from tests.docs import uses_page
 from tests.docs.policy_page import EXAMPLE, page
 
 FIRST_SCREEN = 60
@@ -27,6 +28,13 @@ def test_the_readme_has_the_numbers_of_the_demo(repository: Path) -> None:
     text = (repository / "README.md").read_text(encoding="utf-8")
     figures = json.loads(readme.FIGURES.read_text(encoding="utf-8"))
     assert text == readme.replaced(text, figures), "run: make readme"
+
+
+def test_the_page_of_uses_has_the_figures_that_were_measured() -> None:
+    text = uses_page.PAGE.read_text(encoding="utf-8")
+    figures = json.loads(uses_page.FIGURES.read_text(encoding="utf-8"))
+    assert text == uses_page.replaced(text, figures), "run: python -m tests.docs.uses_page"
+    assert all(f"<!-- measured: {part} -->" in text for part in figures)
 
 
 def test_the_first_screen_holds_what_matters(repository: Path) -> None:

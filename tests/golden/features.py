@@ -171,7 +171,12 @@ def _coded(self: Any, i: int, c: Any) -> Iterator[str]:
 
 
 def _preview(self: Any, i: int) -> Iterator[str]:
-    c, head = self.model.columns[i], self.model.network.preview.heads[self.shown.index(i)]
+    c = self.model.columns[i]
+    if c.elements:
+        yield "preview of vectors"
+        return
+    headed = [place for place in self.shown if not self.model.columns[place].elements]
+    head = self.model.network.preview.heads[headed.index(i)]
     yield "preview of an ordinal head" if head[2] else f"preview of {len(head) - 3} digits"
     yield "preview of a wide column" if c.wide else ""
     yield "preview of a given column" if f"{i}:given" in self.streams else ""

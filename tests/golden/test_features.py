@@ -60,7 +60,7 @@ DECODED = {
            *(f"exceptions of {coder}" for coder in ("network", "mixing", "plain", "lookup"))},
     "B8": {*(f"candidate of {keys} keys" for keys in range(5)), *(f"candidate class {kind}" for kind in range(9))},
     "B9": {"preview of an ordinal head", "preview of 1 digits", "preview of 2 digits", "preview of a wide column",
-           "preview of a given column", "preview of a constant", "preview of a sum"},
+           "preview of a given column", "preview of a constant", "preview of a sum", "preview of vectors"},
     "B11": {*(f"mixing mode {mode}" for mode in (0, 2, 3, 4, 6, 7)), *(f"mixing feature {kind}" for kind in range(11)),
             *(f"mixing reference {form}" for form in ("()", "(-d)", "(c)", "(c, c)", "(c, c, c)", "(c, c, c, c)")),
             *(f"mixing value of {groups} groups" for groups in range(1, 5)), "mixing special", "mixing residual",

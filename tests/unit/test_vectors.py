@@ -1,6 +1,7 @@
 """Vector columns: every element within its bound, whatever codes them, and the same integers everywhere."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +16,20 @@ from ae_core.columns import build_plan, check_block, encode_columns
 from ae_core.columns.same import equal_cells
 from ae_core.errors import BoundViolated, Corrupt, PolicyError
 from ae_core.fitting import train_codec
+from ae_core.jobs.plan import ranged_columns
 from ae_core.lake import BLOCK_ROWS, block_rows, row_cells
-from ae_core.policy import Bound, Policy, ResolvedPolicy, resolve
+from ae_core.policy import Bound, Policy, ResolvedPolicy, load_policy, psnr_share, resolve
 from ae_core.report.losses import LossAccumulator
+from ae_core.vector_columns import vector_guesses
 from ae_core.vector_fitting import find_coder
 from ae_core.vector_types import element_type, elements_of, vectors_from
 from ae_core.vectors import FrozenVectors, cells_of, encode_cells, predict_cells
 from ae_core.vectors.network import LATENT_LEVELS
+from flows.cli.app import run
 from tests.golden import reader
 
 LIST = pa.list_(pa.float32(), 6)
+GOLDEN = Path(reader.__file__).parents[1] / "format-0" / "vectors" / "archive"
 ABS = Bound("abs", Fraction(1, 20))
 
 
@@ -225,6 +230,47 @@ def test_bounds_of_vectors():
             resolve(Policy.model_validate({"version": 1, "columns": {name: {"abs": 1}}}), schema, {})
 
 
+def test_a_psnr_is_a_largest_error_that_keeps_it():
+    """In whole numbers: (error / peak)^20 times 10^dB is at most 1, and above it for an error a hair larger."""
+    for decibels in range(401):
+        share = psnr_share(Fraction(decibels))
+        assert share**20 * 10**decibels <= 1 < (share * (1 + Fraction(1, 10**28))) ** 20 * 10**decibels
+    assert psnr_share(Fraction(20)) == Fraction(1, 10)
+    assert psnr_share(Fraction("40.05")) < psnr_share(Fraction(40))
+
+
+def test_a_psnr_is_kept_by_all_and_by_each():
+    array = lists(200)
+    cells = np.array(elements_of(array)[1])
+    written = Policy.model_validate({"version": 1, "columns": {"v": {"psnr": 42.5}}})
+    assert Policy.model_validate(written.model_dump(mode="json")) == written
+    table, ends = pa.table({"v": array}), (float(cells.min()), float(cells.max()))
+    assert ranged_columns(written, table.schema) == ["v"]
+    policy = resolve(written, table.schema, {"v": ends})
+    codec, _ = train_codec(table.schema, [table], policy, rows_served=200)
+    found = np.array(elements_of(rebuilt(codec, table)["v"].combine_chunks())[1])
+    peak = Fraction(ends[1]) - Fraction(ends[0])
+    wrong = [(Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(cells, found, strict=True)]
+    assert any(wrong)
+    for part in (wrong, *(wrong[at : at + 6] for at in range(0, len(wrong), 6))):
+        assert (sum(part) / len(part)) ** 20 * 10**85 <= (peak**2) ** 20  # 42.5 dB, twice for a square
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [({"psnr": -1}, "must not be negative"), ({"psnr": 401}, "at most 400"), ({"psnr": "loud"}, "must be a number")],
+)
+def test_a_psnr_that_is_none_is_refused(rule, problem):
+    with pytest.raises(PolicyError, match=problem):
+        load_policy(f"version: 1\ncolumns: {{v: {rule}}}")
+
+
+def test_a_psnr_is_for_vectors():
+    policy = Policy.model_validate({"version": 1, "columns": {"x": {"psnr": 40}}})
+    with pytest.raises(PolicyError, match="vectors and images: use abs or range"):
+        resolve(policy, pa.schema([("x", pa.float64())]), {"x": (0.0, 1.0)})
+
+
 def test_no_value_of_a_sensitive_vector_enters_the_model():
     table = pa.table({"v": lists(60)})
     policy = ResolvedPolicy({"v": Bound("abs", ABS.value, sensitive=True)})
@@ -254,3 +300,40 @@ def test_a_lake_of_vectors_as_a_user_has_it(tmp_path):
     assert 0 < error.max() <= 2
     assert {c.loss.name for c in partition.certificate.columns if c.loss.outside} == set()
     assert build_plan(table.schema, [table], ResolvedPolicy({n: Bound("exact") for n in table.column_names}))
+
+
+def test_latents_alone_give_the_vectors_back_nearly(tmp_path):
+    """Of the golden archive: slots are null as they were, elements never, and nearer than the mean by far."""
+    ae_core.decode(str(GOLDEN), str(tmp_path / "near"), layer="preview", where="month=1")
+    near = pa.concat_tables(pq.ParquetFile(path).read() for path in sorted((tmp_path / "near").rglob("*.parquet")))
+    (partition,) = ae_core.open_archive(str(GOLDEN)).partitions("month=1")
+    assert partition.left_out("preview") == ("noise", "secret")
+    bounded = pa.concat_tables(partition.blocks())
+    for name in ("spot", "thumb", "colour"):
+        told, cells = (elements_of(table[name].combine_chunks()) for table in (near, bounded))
+        assert (told[0] is None) == (cells[0] is None)
+        assert told[0] is None or np.array_equal(told[0], cells[0])
+        assert told[1].null_count == 0
+        known = np.asarray(cells[1].is_valid()) & np.isfinite(np.asarray(cells[1].fill_null(0), np.float64))
+        one, other = (np.asarray(part[1].fill_null(0), np.float64)[known] for part in (told, cells))
+        error, spread = np.abs(one - other).mean(), np.abs(other - other.mean()).mean()
+        assert 0 < error < spread / 5
+        (column,) = [column for column in partition.certificate.columns if column.name == name]
+        assert 0 < column.preview.mean_error < column.preview.naive_error / 5
+    alone = next(partition.blocks(layer="preview", columns=["thumb"]))
+    assert alone["thumb"].combine_chunks().equals(near["thumb"].combine_chunks())
+
+
+def test_a_preview_of_no_rows_has_the_vectors_columns(trained):
+    codec, _, _ = trained
+    assert vector_guesses(codec.vectors, {}, 0, [0, 1])[0].size == 0
+    with pytest.raises(Corrupt, match="missing"):
+        vector_guesses(codec.vectors, {}, 3, [0])
+
+
+@pytest.mark.parametrize("command", [["show", "month=1"], ["audit"]])
+def test_decibels_are_told_of_vectors_that_lost_something(command, capsys):
+    assert run([command[0], str(GOLDEN), *command[1:]]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "PSNR" in line]
+    assert [line.partition(":")[0] for line in told] == ["spot", "thumb", "colour", "secret"]
+    assert all(float(line.partition("PSNR ")[2].partition(" dB")[0]) > 20 for line in told)

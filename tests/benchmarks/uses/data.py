@@ -22,6 +22,7 @@ from tests.benchmarks.fidelity import finite_extremes
 from tests.benchmarks.tables import TABLES
 
 Matrix = npt.NDArray[np.float64]
+Records = list[dict[str, object]]
 RANGE = "0.01"
 ONE_HOT = 32  # categories of a column beyond these share one indicator
 
@@ -133,6 +134,11 @@ class Figures:
         lines = ["| " + " | ".join(self.head) + " |", "|" + "---|" * len(self.head)]
         return "\n".join([*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in self.rows)])
 
-    def records(self) -> list[dict[str, object]]:
+    @classmethod
+    def of(cls, records: Records) -> Figures:
+        """The table behind `records`."""
+        return cls(tuple(records[0]), [tuple(one.values()) for one in records])
+
+    def records(self) -> Records:
         """As JSON values, a record a row."""
         return [dict(zip(self.head, row, strict=True)) for row in self.rows]

@@ -102,11 +102,11 @@ def variational(table: pa.Table, rows: int) -> pa.Table | None:
     arrays = []
     for field in table.schema:
         cells = drawn[field.name].to_numpy()
-        whole = pa.types.is_integer(field.type)
+        whole = pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)
         arrays.append(
             pa.array([str(cell) for cell in cells]).cast(field.type)
             if field.name in texts
-            else pa.array(np.rint(cells) if whole else cells).cast(field.type, safe=False)
+            else pa.array(np.rint(cells).astype(np.int64) if whole else cells).cast(field.type, safe=False)
         )
     return pa.table(arrays, schema=table.schema)
 

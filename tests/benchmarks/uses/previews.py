@@ -23,6 +23,7 @@ from tests.benchmarks.uses.data import Figures, archived_codec, blocks_of, fligh
 
 NAMES = ("diamonds", "weather, one file")
 MONTHS = (1, 2, 3)
+LISTED = 20  # columns of a table that are listed one by one
 HEAD = ("table", "column", "bytes", "d", "ours", "PCA, equal bytes", "PCA, equal d", "in")
 
 
@@ -37,7 +38,7 @@ def _tables(folder: Path) -> Iterator[tuple[str, Codec, list[pa.Table]]]:
 
 
 def compare(name: str, codec: Codec, blocks: list[pa.Table]) -> list[tuple[object, ...]]:
-    """A row for all numbers, one for all categories, and one for each column."""
+    """A row for all numbers, one for all categories, the columns on which we are ahead, each column if they are few."""
     assert codec.network is not None
     names, heads, true, ours = codes_and_previews(codec, blocks)
     size, d = sum(len(encode_block(codec, block).latents or b"") for block in blocks), codec.network.latent_dims
@@ -48,14 +49,26 @@ def compare(name: str, codec: Codec, blocks: list[pa.Table]) -> list[tuple[objec
     ]
     if not all(head.ordinal for head in heads):
         lines.append((name, "all categories", f"{size:,}", d, *(f"{one.accuracy:.1f}" for one in means), "right, %"))
+    print(*lines, sep="\n", flush=True)
+    columns: list[tuple[object, ...]] = []
     for place, head in enumerate(heads):
         if head.levels > 1:
             found = [_one(head, true[:, place], guess[:, place]) for guess in guesses]
             figures = [one.numeric if head.ordinal else one.accuracy for one in found]
             how = "error, % of range" if head.ordinal else "right, %"
-            lines.append((name, names[place], "", "", *(f"{one:.2f}" for one in figures), how))
-    print(*lines[:2], sep="\n", flush=True)
-    return lines
+            columns.append((name, names[place], "", "", *(f"{one:.2f}" for one in figures), how))
+    return [*lines, ahead(columns), *(columns if len(columns) <= LISTED else ())]
+
+
+def ahead(columns: list[tuple[object, ...]]) -> tuple[object, ...]:
+    """A row that tells on how many of the columns ours is better than each peer; a tie is no win."""
+
+    def wins(peer: int) -> int:
+        pairs = [(float(str(line[4])), float(str(line[peer])), str(line[-1])) for line in columns]
+        return sum(mine < other if how.startswith("error") else mine > other for mine, other, how in pairs)
+
+    found = (f"ours on {wins(peer)} of {len(columns)}" for peer in (5, 6))
+    return (columns[0][0], "columns ahead", "", "", "", *found, "")
 
 
 def _one(head: PreviewHead, true: np.ndarray, guess: np.ndarray) -> PreviewError:

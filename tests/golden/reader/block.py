@@ -100,7 +100,7 @@ class Block:
 
     def cells(self, c, codes, low):
         """Cells of codes, and which of them there are: neither null nor escape."""
-        cells, there = np.zeros(self.rows, dtype_of(c.kind)), codes < c.levels
+        cells, there = np.zeros(len(codes), dtype_of(c.kind)), codes < c.levels
         cells[there] = c.cells((codes[there] << c.shift) + low)
         valid = there.copy()
         for i, name in enumerate(c.specials):
@@ -152,15 +152,26 @@ class Preview(Block):
             self.codes[i] = np.where(code < levels, wide, code - levels + c.levels) if c.wide else code
             if f"{i}:given" in self.streams or (c.lookup and not c.lookup["keys"]):
                 self.codes[i] = self.looked_up(i) if c.lookup else self.stream(i, "given").ints(rows)
+        self.shown = sorted([*self.shown, *(i for i, parts in model.vectors.items() if "weights" in parts)])
 
     def array(self, i):
         c = self.model.columns[i]
+        if c.elements:
+            return self.vectors(i, c)
         limited = T.is_boolean(c.kind) or T.is_time(c.kind) or T.is_date64(c.kind)
         limited |= T.is_decimal(c.kind) and c.kind.precision < 19
         told = c.linear and f"{i}:rest" in self.streams and not limited
         if told and all(key in self.shown and self.array(key).null_count == 0 for key in c.linear.inputs):
             return super().array(i)
-        return array_of(c.kind, *self.cells(c, self.codes[i], (1 << c.shift) >> 1))
+        return self.guessed(c, self.codes[i])
+
+    def guessed(self, c, codes):
+        return array_of(c.kind, *self.cells(c, codes, (1 << c.shift) >> 1))
+
+    def vectors(self, i, c):
+        valid, coder = self.stream(i, "valid").valid(self.rows), Vectors(self.model.vectors[i], c.kind)
+        codes = coder.guesses(self.stream(i, "z").data, int(valid.sum()), c.elements.levels)
+        return vectors_of(c.kind, valid, self.guessed(c.elements, codes))
 
     def table(self):
         schema = self.model.schema

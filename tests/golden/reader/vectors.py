@@ -64,12 +64,14 @@ class Vectors:
         assert data.at == len(data.data)
         return np.concatenate(found) if found else np.zeros((0, 1), np.int64)
 
+    def guesses(self, z, count, levels):
+        """Predicted codes of the elements of `count` vectors."""
+        latents = self.pieces(z, "latents", count * len(self.cells), 2**17, lambda first, end: {})
+        return self.predicted(latents.reshape(count, len(self.cells), self.net["E"].shape[1]), levels)
+
     def codes(self, z, elements, count, levels):
         """Codes of the elements of `count` vectors."""
-        n, guesses = self.size, None
-        if self.net:
-            latents = self.pieces(z, "latents", count * len(self.cells), 2**17, lambda first, end: {})
-            guesses = self.predicted(latents.reshape(count, len(self.cells), -1), levels)
+        n, guesses = self.size, self.guesses(z, count, levels) if self.net else None
 
         def known(first, end):
             codes = {0: [i % n for i in range(first, end)]}

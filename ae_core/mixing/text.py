@@ -19,8 +19,8 @@ from ae_core.mixing.arithmetic import CLASSES, NODES, starting_weights
 from ae_core.mixing.block import buckets, starting_apm
 from ae_core.mixing.coder import STEPS, _code_value, _magnitude, _mix
 
-MOST_TEXT = 1 << 20
-"""Bytes of a text that may be coded so: a core takes some 4 seconds for them."""
+MOST_TEXT = 1 << 18
+"""Bytes of a text that may be coded so: a core takes about a second for them, whatever the stream says."""
 CONTEXTS = 12
 MATCHED = 6  # bytes that have to be the same for what followed to be looked at
 _BYTE_BYTES = 32  # no byte of a text takes more: 8 decisions of at most 4 bytes

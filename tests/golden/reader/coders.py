@@ -1,4 +1,4 @@
-"""What decodes symbols: the arithmetic coder and the network's weights [B7], context groups [B8], mixing [B11]."""
+"""What decodes symbols: arithmetic coder and weights [B7], context groups [B8], mixing [B11], texts [B13]."""
 
 import json
 import math

@@ -13,10 +13,13 @@ from ae_core.varints import read_varint, write_varint
 _SEPARATORS = (*b"\n\0", *range(256))  # the first that no text holds
 
 
-def pack_letters(lengths: Ints, letters: bytes) -> list[bytes]:
-    """(lengths, text), the two parts that texts are stored in, in as few bytes as the coders can."""
+def pack_letters(lengths: Ints, letters: bytes, *, mixed: bool) -> list[bytes]:
+    """(lengths, text), the two parts that texts are stored in, in as few bytes as the coders can.
+
+    mixed : mixing, which takes a second for 2^18 bytes, is tried too.
+    """
     beside = [pack_ints(lengths), write_varint(len(letters)) + pack_bytes(letters)]
-    separated = _pack_separated(lengths, letters)
+    separated = _pack_separated(lengths, letters) if mixed else None
     return beside if separated is None else min(beside, [b"", separated], key=lambda parts: sum(map(len, parts)))
 
 

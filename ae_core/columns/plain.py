@@ -46,6 +46,7 @@ from ae_core.errors import Corrupt
 from ae_core.varints import read_varint, write_varint
 
 _CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET, _WORDS = range(6)
+_VARIED = 4  # texts that are seen more often than this are listed: their rows are not worth a second of mixing
 
 
 def pack_array(array: pa.Array) -> bytes:
@@ -169,11 +170,13 @@ def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Ar
 def _pack_text(array: pa.Array) -> bytes:
     valid = valid_mask(array)
     cells = to_binary(array if valid is None else array.drop_null())
-    own = bytes([_TEXT]) + join_parts([_pack_valid(valid), *pack_letters(lengths_of(cells), letters_of(cells))])
+    words = cells.unique()
+    varied = _VARIED * len(words) > len(cells)
+    letters = pack_letters(lengths_of(cells), letters_of(cells), mixed=varied)
+    own = bytes([_TEXT]) + join_parts([_pack_valid(valid), *letters])
     if len(array) < 64:
         return own
     rivals = [own, _pack_arrow(array)]
-    words = cells.unique()
     if 10 * len(words) <= 9 * len(cells):
         words = words.take(pc.sort_indices(words))
         places = np.asarray(pc.index_in(cells, value_set=words), np.int64)

@@ -18,15 +18,15 @@ MAX_LETTERS = 1 << 31
 def pack_words(words: pa.Array) -> bytes:
     """Words in their order, front-coded or one after the other, whichever is smaller."""
     listed = to_binary(words).to_pylist()
-    joined = _pack([len(word) for word in listed], [0] * len(listed), listed)
+    joined = _pack([len(word) for word in listed], [0] * len(listed), listed, mixed=True)
     shared = [0, *(_common(a, b) for a, b in pairwise(listed))][: len(listed)]
     tails = [word[keep:] for word, keep in zip(listed, shared, strict=True)]
-    front = _pack([len(tail) for tail in tails], shared, tails)
+    front = _pack([len(tail) for tail in tails], shared, tails, mixed=False)  # the line above tells what is shared
     return min(joined, front, key=len)
 
 
-def _pack(lengths: list[int], shared: list[int], parts: list[bytes]) -> bytes:
-    packed_lengths, text = pack_letters(np.array(lengths, np.int64), b"".join(parts))
+def _pack(lengths: list[int], shared: list[int], parts: list[bytes], *, mixed: bool) -> bytes:
+    packed_lengths, text = pack_letters(np.array(lengths, np.int64), b"".join(parts), mixed=mixed)
     return join_parts([packed_lengths, pack_ints(np.array(shared, np.int64)), text])
 
 

@@ -46,10 +46,10 @@ def test_reference_fast_and_reader_agree_and_texts_come_back(text, separator, by
 
 
 @SLOW
-@given(st.lists(st.binary(max_size=40), max_size=40))
-def test_lists_of_bytes_come_back(listed):
+@given(st.lists(st.binary(max_size=40), max_size=40), st.booleans())
+def test_lists_of_bytes_come_back(listed, mixed):
     lengths = np.array([len(one) for one in listed], np.int64)
-    packed_lengths, text = pack_letters(lengths, b"".join(listed))
+    packed_lengths, text = pack_letters(lengths, b"".join(listed), mixed=mixed)
     found, letters = unpack_letters(packed_lengths, text, len(listed))
     assert (found.tolist(), letters) == (lengths.tolist(), b"".join(listed))
     assert [bytes(one) for one in Bytes(packed_lengths).letters(Bytes(text).text(), len(listed))] == listed

@@ -17,9 +17,10 @@ from pcodec import ChunkConfig, standalone
 
 from ae_core.columns.storage import Ints
 from ae_core.errors import Corrupt
+from ae_core.mixing.text import MOST_TEXT, decode_text, encode_text
 from ae_core.varints import read_varint, write_varint
 
-_RAW, _ZSTD, _XZ, _BROTLI = range(4)
+_RAW, _ZSTD, _XZ, _BROTLI, _MIXED = range(5)
 _CONSTANT, _RUNS, _PCO, _BYTES, _CELLS, _WORDS = range(6)
 _SMALL = 1 << 16
 _PIECE = 1 << 22
@@ -67,6 +68,11 @@ def pack_bytes(data: bytes) -> bytes:
     return best
 
 
+def pack_text(text: bytes, separator: int) -> bytes | None:
+    """Bytes that `unpack_bytes` reads, by mixing; None where the text is too long for it."""
+    return bytes([_MIXED]) + encode_text(text, separator) if len(text) <= MOST_TEXT else None
+
+
 def unpack_bytes(data: bytes, size: int) -> bytes:
     """The bytes behind `data`, which must be exactly `size` long."""
     if not data:
@@ -86,6 +92,8 @@ def unpack_bytes(data: bytes, size: int) -> bytes:
 def _inflate(tag: int, body: bytes, size: int) -> bytes:
     if tag == _RAW:
         return body
+    if tag == _MIXED:
+        return decode_text(body, size)
     if tag == _ZSTD:
         return inflate_zstd(body, size)
     if tag == _XZ:

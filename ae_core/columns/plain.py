@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pcodec import ChunkConfig, standalone
 
+from ae_core.columns.letters import lengths_of, letters_of, pack_letters, unpack_letters
 from ae_core.columns.packing import (
     PCO_LEVEL,
     join_parts,
@@ -45,6 +46,7 @@ from ae_core.errors import Corrupt
 from ae_core.varints import read_varint, write_varint
 
 _CELLS, _FLOATS, _TEXT, _MESSAGE, _PARQUET, _WORDS = range(6)
+_VARIED = 4  # texts that are seen more often than this are listed: their rows are not worth a second of mixing
 
 
 def pack_array(array: pa.Array) -> bytes:
@@ -168,15 +170,13 @@ def _unpack_floats(tag: int, body: bytes, kind: pa.DataType, rows: int) -> pa.Ar
 def _pack_text(array: pa.Array) -> bytes:
     valid = valid_mask(array)
     cells = to_binary(array if valid is None else array.drop_null())
-    lengths = np.diff(np.frombuffer(cells.buffers()[1], np.int64)[cells.offset : cells.offset + len(cells) + 1])
-    letters = _letters(cells)
-    own = bytes([_TEXT]) + join_parts(
-        [_pack_valid(valid), pack_ints(lengths), write_varint(len(letters)) + pack_bytes(letters)]
-    )
+    words = cells.unique()
+    varied = _VARIED * len(words) > len(cells)
+    letters = pack_letters(lengths_of(cells), letters_of(cells), mixed=varied)
+    own = bytes([_TEXT]) + join_parts([_pack_valid(valid), *letters])
     if len(array) < 64:
         return own
     rivals = [own, _pack_arrow(array)]
-    words = cells.unique()
     if 10 * len(words) <= 9 * len(cells):
         words = words.take(pc.sort_indices(words))
         places = np.asarray(pc.index_in(cells, value_set=words), np.int64)
@@ -185,24 +185,11 @@ def _pack_text(array: pa.Array) -> bytes:
     return min(rivals, key=len)
 
 
-def _letters(cells: pa.Array) -> bytes:
-    offsets = np.frombuffer(cells.buffers()[1], np.int64)
-    start, stop = int(offsets[cells.offset]), int(offsets[cells.offset + len(cells)])
-    data = cells.buffers()[2]
-    return b"" if data is None else data.slice(start, stop - start).to_pybytes()
-
-
 def _unpack_text(body: bytes, kind: pa.DataType, rows: int) -> pa.Array:
     packed_valid, packed_lengths, tail = split_parts(body, 3)
     valid = _unpack_valid(packed_valid, rows)
     count = rows if valid is None else int(valid.sum())
-    lengths = unpack_ints(packed_lengths, count)
-    total, at = read_varint(tail, 0)
-    if count and (int(lengths.min()) < 0 or int(lengths.max()) > total):
-        _corrupt("impossible string lengths")
-    if int(lengths.sum()) != total:
-        _corrupt("string lengths that do not add up")
-    letters = unpack_bytes(tail[at:], total)
+    lengths, letters = unpack_letters(packed_lengths, tail, count)
     full = np.zeros(rows, np.int64)
     full[slice(None) if valid is None else valid] = lengths
     offsets = np.concatenate([[0], np.cumsum(full)]).astype(np.int64)

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from ae_core.columns.packing import join_parts, pack_bytes, pack_ints, split_parts, unpack_bytes, unpack_ints
+from ae_core.columns.letters import pack_letters, unpack_letters
+from ae_core.columns.packing import join_parts, pack_ints, split_parts, unpack_ints
 from ae_core.errors import Corrupt
-from ae_core.varints import read_varint, write_varint
 
 MAX_LETTERS = 1 << 31
 """Of all words together: words that share their beginnings unfold, the last to the length of all."""
@@ -18,17 +18,16 @@ MAX_LETTERS = 1 << 31
 def pack_words(words: pa.Array) -> bytes:
     """Words in their order, front-coded or one after the other, whichever is smaller."""
     listed = to_binary(words).to_pylist()
-    joined = _pack([len(word) for word in listed], [0] * len(listed), listed)
+    joined = _pack([len(word) for word in listed], [0] * len(listed), listed, mixed=True)
     shared = [0, *(_common(a, b) for a, b in pairwise(listed))][: len(listed)]
     tails = [word[keep:] for word, keep in zip(listed, shared, strict=True)]
-    front = _pack([len(tail) for tail in tails], shared, tails)
+    front = _pack([len(tail) for tail in tails], shared, tails, mixed=False)  # the line above tells what is shared
     return min(joined, front, key=len)
 
 
-def _pack(lengths: list[int], shared: list[int], parts: list[bytes]) -> bytes:
-    letters = b"".join(parts)
-    heads = [pack_ints(np.array(lengths, np.int64)), pack_ints(np.array(shared, np.int64))]
-    return join_parts([*heads, write_varint(len(letters)) + pack_bytes(letters)])
+def _pack(lengths: list[int], shared: list[int], parts: list[bytes], *, mixed: bool) -> bytes:
+    packed_lengths, text = pack_letters(np.array(lengths, np.int64), b"".join(parts), mixed=mixed)
+    return join_parts([packed_lengths, pack_ints(np.array(shared, np.int64)), text])
 
 
 def _common(a: bytes, b: bytes) -> int:
@@ -43,14 +42,11 @@ def _common(a: bytes, b: bytes) -> int:
 def unpack_words(data: bytes, kind: pa.DataType, count: int) -> pa.Array:
     """The `count` words behind `data`, of a text type."""
     packed_lengths, packed_shared, tail = split_parts(data, 3)
-    lengths, shared = unpack_ints(packed_lengths, count), unpack_ints(packed_shared, count)
-    size, at = read_varint(tail, 0)
-    if count and (min(int(lengths.min()), int(shared.min())) < 0 or int(lengths.max()) > size):
+    shared = unpack_ints(packed_shared, count)
+    if count and int(shared.min()) < 0:
         raise Corrupt("column plan: impossible word lengths: verify the archive")
-    if int(lengths.sum()) != size:
-        raise Corrupt("column plan: word lengths that do not add up: verify the archive")
+    lengths, letters = unpack_letters(packed_lengths, tail, count, MAX_LETTERS)
     _check_total(lengths.tolist(), shared.tolist())
-    letters = unpack_bytes(tail[at:], size)
     words: list[bytes] = []
     start, before = 0, b""
     for length, keep in zip(lengths.tolist(), shared.tolist(), strict=True):

@@ -87,26 +87,106 @@ def magnitude(value: int) -> int:
     return size if value >= 0 else -size
 
 
-class _Column:
+class Decisions:
+    """What decisions are coded with: counters, weights and refinements, made anew for so many rows and contexts.
+
+    hashes : of every context, and two : the selected weight set, both set before decisions are made.
+    """
+
+    def __init__(self, arithmetic: Arithmetic, rows: int, contexts: int, levels: int) -> None:
+        self.arithmetic = arithmetic
+        self.bits = max(levels - 1, 0).bit_length()
+        self.table = [0] * (buckets(rows, contexts) * NODES)
+        self.weights = [int(w) for w in starting_weights(contexts, SETS)]
+        self.chosen = [0] * (contexts * 2 * CLASSES * SELECTED)
+        self.apm = [int(p) for p in starting_apm()]
+        self.steps, self.two = 0, 0
+        self.hashes: list[int] = []
+        self.slots: list[int] = []
+
+    def value(self, code: int) -> None:
+        """A value below the levels as the path through a binary tree."""
+        done, prefix = 0, 1
+        while done < self.bits:
+            length = 4 if done else (self.bits - 1) % 4 + 1
+            self._find(prefix)
+            node = 1
+            for depth in range(length):
+                bit = code >> self.bits - 1 - done - depth & 1
+                self._decide(bit, node, min(16 + done + depth, 31) if done else node)
+                node = 2 * node + bit
+            prefix = prefix << length | node - (1 << length)
+            done += length
+
+    def _find(self, group: int) -> None:
+        mask = len(self.table) // NODES - 1
+        self.slots = []
+        for i, context in enumerate(self.hashes):
+            h = mix(mix(context, group), i + 1)
+            check = h >> 8 | 1 << 24
+            first = (h * 0x85EBCA6B & WORD) >> 7 & mask
+            a, b = first * NODES, (first ^ 1) * NODES
+            if self.table[a] == check:
+                at = a
+            elif self.table[b] == check:
+                at = b
+            else:
+                at = a if self.table[a + 1] & 15 <= self.table[b + 1] & 15 else b
+                self.table[at : at + NODES] = [check] + [1 << 31 | 1 << 15] * (NODES - 1)
+            self.slots.append(at)
+
+    def _decide(self, bit: int, node: int, one: int) -> None:
+        contexts = len(self.slots)
+        width = 2 * CLASSES
+        dot, told = 0, []
+        for i, slot in enumerate(self.slots):
+            cell = self.table[slot + node]
+            n, slow, fast = cell & 15, cell >> 16, cell >> 4 & 4095
+            if n:
+                place = i * width + int(CLASS[n * 64 + (slow >> 10)])
+                for at, logit in ((place, int(STRETCH[slow >> 4])), (place + CLASSES, int(STRETCH[fast]))):
+                    told.append((at, logit))
+                    dot += logit * (
+                        self.weights[one * contexts * width + at] + self.chosen[self.two * contexts * width + at]
+                    )
+        logit = min(max(dot >> 16, -LIMIT), LIMIT)
+        mixed = int(SQUASH[logit + LIMIT])
+        place, share = divmod(logit + LIMIT + 1, APM_STEP)
+        left = one * APM_BINS + place
+        refined = (self.apm[left] * (APM_STEP - share) + self.apm[left + 1] * share) // APM_STEP
+        self.arithmetic.code(bit, min(max(mixed + refined >> 1, 1), 65535))
+
+        rate = FINAL_RATE + (STARTING_RATE - FINAL_RATE) * 256 // (256 + self.steps)
+        self.steps += 1
+        self.arithmetic.clock = self.arithmetic.clock * 1664525 + 1013904223 & WORD
+        for at, logit in told:
+            move = logit * ((bit << 16) - mixed) * rate + (1 << 23) >> 24
+            self.weights[one * contexts * width + at] += move
+            self.chosen[self.two * contexts * width + at] += move
+        goal = 65535 if bit else 0
+        for slot in self.slots:
+            cell = self.table[slot + node]
+            n, slow, fast = cell & 15, cell >> 16, cell >> 4 & 4095
+            slow += (goal - slow) * int(SLOW_RATE[n]) >> 16
+            fast += ((goal >> 4) - fast) * int(FAST_RATE[n]) >> 16
+            n += int(n < COUNTS - 1 and (self.arithmetic.clock >> 16) & int(STEP_MASK[n]) == 0)
+            self.table[slot + node] = slow << 16 | fast << 4 | n
+        near = left + int(2 * share >= APM_STEP)
+        self.apm[near] += goal - self.apm[near] >> 6
+
+
+class _Column(Decisions):
     """One column being coded: counters, weights and what was seen."""
 
     def __init__(self, plan: MixingPlan, model: ColumnModel, known: Known, arithmetic: Arithmetic) -> None:
-        self.model, self.arithmetic = model, arithmetic
-        self.levels, self.size = plan.levels[model.column], plan.sizes[model.column]
-        self.bits = max(self.levels - 1, 0).bit_length()
+        super().__init__(arithmetic, known.rows, len(model.contexts), plan.levels[model.column])
+        self.model, self.levels, self.size = model, plan.levels[model.column], plan.sizes[model.column]
         self.inputs = column_inputs(model, known)
-        count = len(model.contexts)
-        self.table = [0] * (buckets(known.rows, count) * NODES)
-        self.weights = [int(w) for w in starting_weights(count, SETS)]
-        self.chosen = [0] * (count * 2 * CLASSES * SELECTED)
-        self.apm = [int(p) for p in starting_apm()]
-        self.steps, self.energy, self.last, self.two = 0, 0, 0, 0
+        self.energy, self.last = 0, 0
         self.codes: list[int] = []
         self.values: list[int] = []
         self.errors: list[int] = []
         self.runs: list[list[int]] = [[] for _ in self.inputs.refs]
-        self.hashes: list[int] = []
-        self.slots: list[int] = []
 
     def code(self, codes: list[int]) -> None:
         """Code the whole column."""
@@ -135,7 +215,7 @@ class _Column:
                 elif self.model.residual:
                     self._error(code - middle)
                 else:
-                    self._value(code)
+                    self.value(code)
             self._seen(row, code, middle, rare)
 
     def _guess(self, row: int) -> int:
@@ -191,19 +271,6 @@ class _Column:
                 self._decide(int(more), 2 + at, 33)
                 if not more:
                     break
-
-    def _value(self, code: int) -> None:
-        done, prefix = 0, 1
-        while done < self.bits:
-            length = 4 if done else (self.bits - 1) % 4 + 1
-            self._find(prefix)
-            node = 1
-            for depth in range(length):
-                bit = code >> self.bits - 1 - done - depth & 1
-                self._decide(bit, node, min(16 + done + depth, 31) if done else node)
-                node = 2 * node + bit
-            prefix = prefix << length | node - (1 << length)
-            done += length
 
     def _error(self, error: int) -> None:
         self._find(1)
@@ -262,61 +329,3 @@ class _Column:
             first = size >> length - 2 & 1
             node = (2 + sign, 4 + 2 * first + sign)[depth] if depth < 2 else min(6 + depth, 15)
             self._decide(bit, node, 13 + min(depth, 11))
-
-    # --- one decision ------------------------------------------------------------------------------
-
-    def _find(self, group: int) -> None:
-        mask = len(self.table) // NODES - 1
-        self.slots = []
-        for i, context in enumerate(self.hashes):
-            h = mix(mix(context, group), i + 1)
-            check = h >> 8 | 1 << 24
-            first = (h * 0x85EBCA6B & WORD) >> 7 & mask
-            a, b = first * NODES, (first ^ 1) * NODES
-            if self.table[a] == check:
-                at = a
-            elif self.table[b] == check:
-                at = b
-            else:
-                at = a if self.table[a + 1] & 15 <= self.table[b + 1] & 15 else b
-                self.table[at : at + NODES] = [check] + [1 << 31 | 1 << 15] * (NODES - 1)
-            self.slots.append(at)
-
-    def _decide(self, bit: int, node: int, one: int) -> None:
-        contexts = len(self.slots)
-        width = 2 * CLASSES
-        dot, told = 0, []
-        for i, slot in enumerate(self.slots):
-            cell = self.table[slot + node]
-            n, slow, fast = cell & 15, cell >> 16, cell >> 4 & 4095
-            if n:
-                place = i * width + int(CLASS[n * 64 + (slow >> 10)])
-                for at, logit in ((place, int(STRETCH[slow >> 4])), (place + CLASSES, int(STRETCH[fast]))):
-                    told.append((at, logit))
-                    dot += logit * (
-                        self.weights[one * contexts * width + at] + self.chosen[self.two * contexts * width + at]
-                    )
-        logit = min(max(dot >> 16, -LIMIT), LIMIT)
-        mixed = int(SQUASH[logit + LIMIT])
-        place, share = divmod(logit + LIMIT + 1, APM_STEP)
-        left = one * APM_BINS + place
-        refined = (self.apm[left] * (APM_STEP - share) + self.apm[left + 1] * share) // APM_STEP
-        self.arithmetic.code(bit, min(max(mixed + refined >> 1, 1), 65535))
-
-        rate = FINAL_RATE + (STARTING_RATE - FINAL_RATE) * 256 // (256 + self.steps)
-        self.steps += 1
-        self.arithmetic.clock = self.arithmetic.clock * 1664525 + 1013904223 & WORD
-        for at, logit in told:
-            move = logit * ((bit << 16) - mixed) * rate + (1 << 23) >> 24
-            self.weights[one * contexts * width + at] += move
-            self.chosen[self.two * contexts * width + at] += move
-        goal = 65535 if bit else 0
-        for slot in self.slots:
-            cell = self.table[slot + node]
-            n, slow, fast = cell & 15, cell >> 16, cell >> 4 & 4095
-            slow += (goal - slow) * int(SLOW_RATE[n]) >> 16
-            fast += ((goal >> 4) - fast) * int(FAST_RATE[n]) >> 16
-            n += int(n < COUNTS - 1 and (self.arithmetic.clock >> 16) & int(STEP_MASK[n]) == 0)
-            self.table[slot + node] = slow << 16 | fast << 4 | n
-        near = left + int(2 * share >= APM_STEP)
-        self.apm[near] += goal - self.apm[near] >> 6

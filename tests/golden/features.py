@@ -34,6 +34,7 @@ def read_watched(root: Path) -> tuple[list[tuple[Any, ...]], set[str]]:
         watch(columns.Column, "prepare", _column)
         watch(streams.Bytes, "ints", _ints)
         watch(streams.Bytes, "bytes", lambda self, n: [f"bytes {self.data[self.at]}"])
+        watch(streams.Bytes, "letters", lambda self, _, n: [f"letters {_told(self)}"] if n else [])
         watch(streams.Bytes, "cells", _cells)
         watch(columns, "rebuilt", _quantiser)
         watch(block, "rebuilt", _quantiser)
@@ -129,6 +130,10 @@ def _ints(data: Any, n: int) -> Iterator[str]:
             look = streams.Bytes(data.data[data.at + 1 :])
             look.varint()
             yield f"ints {tag} of {2 ** look.take(1)[0]} bytes"
+
+
+def _told(lengths: Any) -> str:
+    return "told by their lengths" if lengths.at < len(lengths.data) else "told by a separator"
 
 
 def _cells(data: Any, n: int, kind: pa.DataType) -> Iterator[str]:

@@ -154,10 +154,11 @@ def test_what_is_written_today_is_what_the_page_says(model, rows, seed):
 
 
 READER = sorted(Path(reader.__file__).parent.glob("*.py"))
-MOST_LINES = 856
+MOST_LINES = 897
 """Of the page's reader, without blank lines, comments and docstrings. Whatever the format gains has to fit in here, or
 to be worth a higher number: a third of them decodes mixing and networks (B7, B8, B11: 307), a seventh the archive and
-its digests (A: 120), the rest columns and their streams (B1 to B6: 270), vectors (B12: 100) and previews (B9: 59)."""
+its digests (A: 120), the rest columns and their streams (B1 to B6: 273), vectors (B12: 100), previews (B9: 59) and
+texts (B13: 38)."""
 
 
 def test_the_page_s_reader_uses_nothing_of_the_project():

@@ -1,4 +1,4 @@
-"""What decodes symbols: the arithmetic coder and the network's weights [B7], context groups [B8], mixing [B11]."""
+"""What decodes symbols: arithmetic coder and weights [B7], context groups [B8], mixing [B11], texts [B13]."""
 
 import json
 import math
@@ -368,3 +368,47 @@ class Mixing(Arithmetic):
         t += 2 * share >= 176
         apm[t] += goal - apm[t] >> 6
         return bit
+
+
+def kind(byte):
+    c = chr(byte)
+    return 4 if byte > 127 else 1 if c.islower() else 2 if c.isupper() else 3 if c.isdigit() else 5 if c == " " else 6
+
+
+class Text(Mixing):
+    """A text of n bytes [B13]."""
+
+    def __init__(self, data, n):
+        Arithmetic.__init__(self, data[1:])
+        self.rows, self.levels, self.clock, self.text = n, 256, 0, b""
+        self.start(12)
+        seen, start, up, word, line, shape, alike, run, match = {}, 0, -1, 0, 0, 0, 1, 0, 0
+        slots = 1 << max(n - 1, 0).bit_length()
+        for t in range(n):
+            c, there = [*self.text[: -7 if t > 6 else None : -1], *[0] * 6][:6], up + t - start
+            above = self.text[there] if up >= 0 and there < start else data[0]
+            expected = self.text[match] if run else -1
+            lists = (), c[:1], c[:2], c[:4], c, (above, c[0], alike), (expected, magnitude(run)), (shape, c[0])
+            hashes = [hashed(*one) for one in (*lists, (min(t - start, 255), above), c[1:3])]
+            self.hashes = [*hashes[:5], word, line, *hashes[5:]]
+            self.two = kind(c[0]) + 8 * (run > 0)
+            x = self.value()
+            self.text += bytes([x])
+            if x == data[0]:
+                start, up, word, line, shape, alike = t + 1, start, 0, 0, 0, 1
+            else:
+                word = mix(word, (x | 32 if x < 128 else x) + 1) if kind(x) in (1, 2, 4) else 0
+                line, shape, alike = mix(line, x + 1), (8 * shape + kind(x)) % 2**18, alike and x == above
+            run, match, slot = (run + 1 if run and x == expected else 0), match + 1, hashed(x, *c[:5]) % slots
+            there = seen.get(slot, 0)
+            if not run and there > 5 and self.text[there - 6 : there] == self.text[t - 5 :]:
+                run, match = 6, there
+            seen[slot] = t + 1
+        assert self.at >= len(self.data)
+
+
+def hashed(*features):
+    h = 0
+    for feature in features:
+        h = mix(h, feature + 1)
+    return h

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import zstandard
 from pcodec import standalone
 
+from .coders import Text
+
 T, MIN = pa.types, np.int64(-(2**63))
 LZMA2 = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 23}]
 
@@ -48,6 +50,8 @@ class Bytes:
         tag, data = self.take(1)[0], self.take()
         if tag == 1:
             data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        elif tag == 4:
+            data = Text(data, size).text
         elif tag > 1:
             data = lzma.decompress(data, lzma.FORMAT_RAW, None, LZMA2) if tag == 2 else brotli.decompress(data)
         assert len(data) == size
@@ -71,15 +75,20 @@ class Bytes:
             raw[:, :width] = found.reshape(n, width) if tag == 4 else found.reshape(width, n).T
         return raw.view(np.int64)[:, 0] + base
 
+    def letters(self, text, n):
+        """n texts, whose lengths are here, or told by the last byte of all."""
+        if n and self.at == len(self.data):
+            return text.data[:-1].split(text.data[-1:])
+        return [text.take(size) for size in self.ints(n)]
+
     def valid(self, n):
         return self.ints(n) == 1 if self.at < len(self.data) else np.ones(n, bool)
 
     def words(self, count):
         """[B3]"""
         (lengths, shared, text), found = self.parts(3), [b""]
-        text = text.text()
-        for length, keep in zip(lengths.ints(count), shared.ints(count), strict=True):
-            found.append(found[-1][:keep] + text.take(length))
+        for letters, keep in zip(lengths.letters(text.text(), count), shared.ints(count), strict=True):
+            found.append(found[-1][:keep] + letters)
         return np.array(found, object)[1:]
 
     def cells(self, n, kind):
@@ -95,8 +104,7 @@ class Bytes:
         valid, *rest = self.parts({2: 3, 5: 4}.get(tag, 2))
         valid, full = valid.valid(n), np.zeros(n, dtype_of(kind))
         if tag == 2:
-            text = rest[1].text()
-            full[valid] = [text.take(size) for size in rest[0].ints(valid.sum())]
+            full[valid] = rest[0].letters(rest[1].text(), valid.sum())
         elif tag == 5:
             k, data = rest[0].varint(), rest[1]
             listed = data.words(k) if is_letters(kind) else np.array(standalone.simple_decompress(data.take()))

@@ -14,10 +14,12 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
+import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.layers import OPEN_LATENTS, read_open_latents
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.columns import check_block
@@ -103,6 +105,8 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
             losses.add(original, rebuilt)
         if not partition.schema.equals(schema(source), check_metadata=True):
             problem = "the schema is not that of the source"
+        if not _same_latents(partition):
+            problem = f"{OPEN_LATENTS} are not the latents that it decodes from"
     except LatentlakeError as error:
         problem = str(error)
     measured = verdict_of(list(losses.finish().columns))
@@ -115,6 +119,17 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
         worst_column=measured.worst_column,
         problem=problem or _disagreement(partition, rows, digest.hexdigest(), measured),
     )
+
+
+def _same_latents(partition: Partition) -> bool:
+    """Whether the latents that are stored for others, if any, are those that the partition decodes from."""
+    repeated = partition.manifest.layer(OPEN_LATENTS)
+    if repeated is None:
+        return True
+    file = repeated.file
+    found = read_open_latents(partition.store.get(file.name, file.length, file.sha256))
+    pairs = zip_longest(partition.latents(), found)
+    return all(z is not None and other is not None and np.array_equal(z, other) for z, other in pairs)
 
 
 def _check(

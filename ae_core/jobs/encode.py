@@ -32,6 +32,7 @@ from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, row_cells, schema
+from ae_core.ranges import Ranges
 from ae_core.records import TableInfo, latent_bytes, own_schema, with_metadata
 from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
@@ -126,6 +127,7 @@ class _Encoder:
         self.schema = schema(partition)
         self.result = _Encoded()
         self.digest = PartitionDigest(self.schema)
+        self.ranges = Ranges(self.schema, info.policy.bounds)
         self.losses = LossAccumulator(self.schema, info.policy.bounds)
         kept = set(preview_names(codec))
         self._previewed = [column.name for column in self.schema if column.name in kept]
@@ -188,6 +190,7 @@ class _Encoder:
             _count(result.after, name, block.encoded.column_bytes.get(name, 0))
             _count(result.exceptions, name, block.encoded.exceptions.get(name, 0))
         self.digest.add(block.rebuilt)
+        self.ranges.add(block.rebuilt)
         self.losses.add(block.original, block.rebuilt)
         if self.preview_losses is not None and block.preview is not None:
             self.preview_losses.add(block.original, block.preview)
@@ -265,6 +268,7 @@ def _stage(
         format=prepared.format,
         extra=own_schema(encoder.schema, info.schema)
         | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {})
+        | encoder.ranges.finish()
         | _delta_version(partition),
     )
     if prepared.checks:

@@ -28,6 +28,7 @@ from ae_core.errors import LatentlakeError
 from ae_core.jobs.checks import run_checks
 from ae_core.lake import LakePartition, read_blocks, schema
 from ae_core.policy import Check
+from ae_core.ranges import RANGES, Ranges
 from ae_core.records import check_stored
 from ae_core.report.certificate import Verdict, verdict_of
 from ae_core.report.impact import CheckOutcome
@@ -90,6 +91,7 @@ def _tables(pairs: Sequence[tuple[Partition, LakePartition]], threads: int) -> G
 def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables: Iterator[pa.Table]) -> PartitionProof:
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
+    ranges = Ranges(partition.schema, partition.bounds)
     rows = 0
     problem = None
     try:
@@ -102,9 +104,12 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
             rows += original.num_rows
             check_block(partition.table.policy, original, rebuilt)
             digest.add(rebuilt)
+            ranges.add(rebuilt)
             losses.add(original, rebuilt)
         if not partition.schema.equals(schema(source), check_metadata=True):
             problem = "the schema is not that of the source"
+        if ranges.finish().get(RANGES) != partition.manifest.extra.get(RANGES):
+            problem = "the recorded ranges are not those of its columns"
         if not _same_latents(partition):
             problem = f"{OPEN_LATENTS} are not the latents that it decodes from"
     except LatentlakeError as error:

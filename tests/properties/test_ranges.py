@@ -1,4 +1,4 @@
-"""No filter passes over a partition that has a matching row, whatever the columns hold; one that is out of range does."""
+"""No filter passes over a partition with a matching row, whatever the columns hold; what is out of range it does."""
 
 from __future__ import annotations
 

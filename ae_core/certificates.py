@@ -9,7 +9,7 @@ from typing import Any
 from ae_core.archive.format import Manifest
 from ae_core.codec import Codec
 from ae_core.errors import Corrupt
-from ae_core.records import TableInfo, layer_sizes, source_bytes
+from ae_core.records import TableInfo, latent_bytes, layer_sizes, source_bytes
 from ae_core.report import stored
 from ae_core.report.certificate import Certificate, StoredBytes
 from ae_core.report.impact import read_outcomes
@@ -57,7 +57,7 @@ def _known(manifest: Manifest, info: TableInfo, codec: Codec | None) -> Known:
         rows=manifest.rows,
         digest=manifest.digest,
         parquet=source_bytes(manifest),
-        stored=StoredBytes(sizes.get("latents", 0), sizes.get("residuals", 0)),
+        stored=StoredBytes(latent_bytes(sizes), sizes.get("residuals", 0)),
         model=manifest.model,
         no_latents=manifest.no_latents_reason or (codec.no_latents_reason if codec else None),
         columns=tuple(columns),

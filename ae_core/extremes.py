@@ -10,7 +10,56 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ae_core.lake import LakePartition, block_rows, common_schema, footers, read_batches, row_cells, schema
 from ae_core.vector_types import element_type, elements_of
+
+_SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
+
+
+def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
+    """Smallest and largest finite value of each named column over all partitions; None where it has none.
+
+    Read from Parquet statistics where every row group states finite ones, else by scanning that column. Integers
+    come as int, floats as float, decimals as Decimal, temporal columns as int in their own unit (days for date32).
+
+    Raises
+    ------
+    LakeError
+        As `read_blocks`.
+    ValueError
+        A column's type has no range, see `has_range`.
+    """
+    types = common_schema(partitions)
+    for name in columns:
+        if not has_range(types.field(name).type):
+            raise ValueError(f"column {name!r} of type {types.field(name).type} has no range")
+    found = [Statistics(footer) for partition in partitions for footer in footers(partition)]
+    ranges = {name: stated_range(found, name) if is_stated(types.field(name).type) else None for name in columns}
+    silent = [name for name in columns if ranges[name] is None]
+    for first in range(0, len(silent), _SCANNED_COLUMNS):
+        ranges |= _scan_ranges(partitions, silent[first : first + _SCANNED_COLUMNS])
+    return ranges
+
+
+def has_range(kind: pa.DataType) -> bool:
+    """True for types whose values, or elements, have a difference: numbers, temporal types but intervals."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    kind = element_type(kind) or kind
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
+
+
+def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
+    """Extremes of the finite values of some columns, by reading them."""
+    ends: dict[str, list[Any]] = {name: [] for name in names}
+    for partition in partitions:
+        for batch in read_batches(partition, block_rows(row_cells(schema(partition))), names):
+            for name in names:
+                extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
+                if extremes["min"] is not None:
+                    ends[name] += [extremes["min"], extremes["max"]]
+    return {name: (min(found), max(found)) if found else None for name, found in ends.items()}
 
 
 def is_stated(kind: pa.DataType) -> bool:

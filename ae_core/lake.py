@@ -23,12 +23,10 @@ from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_core import delta
 from ae_core.errors import LakeError
-from ae_core.extremes import Statistics, finite, is_stated, stated_range
 from ae_core.remote.places import locate
 from ae_core.remote.profiles import settings_file
 from ae_core.remote.versions import modified, token_of
@@ -43,7 +41,6 @@ REBUILT_PREFIX = b"latentlake."
 """Field metadata of a rebuilt file begin with this: such a file is not an original."""
 _READ_BUFFER = 4 << 20  # bytes a column chunk is read in, so that a huge row group does not have to fit in memory
 _ELEMENT_CELLS = 8
-_SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
 _FOOTER_THREADS = 8  # footers are small: on an object store their cost is waiting
 
 
@@ -354,7 +351,7 @@ def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa
     target = schema(partition)
     held: list[pa.Table] = []
     count = 0
-    for batch in _batches(partition, rows):
+    for batch in read_batches(partition, rows):
         table = pa.Table.from_arrays(batch.columns, schema=target)
         while count + table.num_rows >= rows:
             head, table = table.slice(0, rows - count), table.slice(rows - count)
@@ -365,40 +362,6 @@ def read_blocks(partition: LakePartition, rows: int = BLOCK_ROWS) -> Iterator[pa
             count += table.num_rows
     if count:
         yield pa.concat_tables(held)
-
-
-def column_ranges(partitions: Sequence[LakePartition], columns: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
-    """Smallest and largest finite value of each named column over all partitions; None where it has none.
-
-    Read from Parquet statistics where every row group states finite ones, else by scanning that column. Integers
-    come as int, floats as float, decimals as Decimal, temporal columns as int in their own unit (days for date32).
-
-    Raises
-    ------
-    LakeError
-        As `read_blocks`.
-    ValueError
-        A column's type has no range, see `has_range`.
-    """
-    types = common_schema(partitions)
-    for name in columns:
-        if not has_range(types.field(name).type):
-            raise ValueError(f"column {name!r} of type {types.field(name).type} has no range")
-    found = [Statistics(footer) for partition in partitions for footer in footers(partition)]
-    ranges = {name: stated_range(found, name) if is_stated(types.field(name).type) else None for name in columns}
-    silent = [name for name in columns if ranges[name] is None]
-    for first in range(0, len(silent), _SCANNED_COLUMNS):
-        ranges |= _scan_ranges(partitions, silent[first : first + _SCANNED_COLUMNS])
-    return ranges
-
-
-def has_range(kind: pa.DataType) -> bool:
-    """True for types whose values, or elements, have a difference: numbers, temporal types but intervals."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    kind = element_type(kind) or kind
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return bool(number or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
 def rebuilt_from(partition: LakePartition) -> str | None:
@@ -486,22 +449,8 @@ def _column_text(field: pa.Field) -> str:
     return f"'{field.name}' {field.type}{'' if field.nullable else ' not null'}"
 
 
-def _batches(partition: LakePartition, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(partition: LakePartition, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Batches of at most so many rows, as they lie in the files; of some columns only where they are named."""
     for file in partition.files:
         with _opened(partition, file) as handle, pq.ParquetFile(handle, buffer_size=_READ_BUFFER) as parquet:
             yield from parquet.iter_batches(batch_size=rows, columns=columns, use_threads=False)
-
-
-# --- ranges -------------------------------------------------------------------------------------------
-
-
-def _scan_ranges(partitions: Sequence[LakePartition], names: Sequence[str]) -> dict[str, tuple[Any, Any] | None]:
-    """Extremes of the finite values of some columns, by reading them."""
-    ends: dict[str, list[Any]] = {name: [] for name in names}
-    for partition in partitions:
-        for batch in _batches(partition, block_rows(row_cells(schema(partition))), names):
-            for name in names:
-                extremes = pc.min_max(finite(batch.column(batch.schema.get_field_index(name)))).as_py()
-                if extremes["min"] is not None:
-                    ends[name] += [extremes["min"], extremes["max"]]
-    return {name: (min(found), max(found)) if found else None for name, found in ends.items()}

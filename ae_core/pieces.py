@@ -15,6 +15,7 @@ from ae_core.dataset import BlockTask, Layer, Partition
 from ae_core.errors import LakeError
 from ae_core.files import LakeFiles
 from ae_core.lake import LakePartition, file_paths
+from ae_core.ranges import Range, read_ranges
 from ae_core.selection import RowRange
 
 Fidelity = Literal["original", "bounded", "preview"]
@@ -62,6 +63,19 @@ class Archived:
         """Number of rows."""
         start, stop = self.span.clip(self.partition.rows)
         return stop - start
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Least and greatest value of the columns of which they are known.
+
+        Raises
+        ------
+        Corrupt
+            When the manifest's are malformed.
+        """
+        if self.layer != "bounded":
+            return {}
+        return read_ranges(self.partition.manifest.extra, self.partition.schema, self.partition.id)
 
     def tasks(self, columns: Sequence[str]) -> list[BlockTask]:
         """The blocks to decode for these columns."""

@@ -228,6 +228,8 @@ class Policy(BaseModel):
     """the lake's partition keys, as a check: other keys are refused; empty accepts what the lake has"""
     latents: Literal["auto", "always"] = "auto"
     """auto leaves the autoencoder out where an archive without it is smaller, always keeps it"""
+    latents_layout: Literal["packed", "open"] = "packed"
+    """open stores the latents once more as plain Parquet, a column z_0, z_1, … for each, that any tool reads"""
     default: dict[Literal["integer", "float", "decimal", "temporal"], LimitField] = {}
     """a bound for each family of types, for columns that are not named; exact where it says nothing"""
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule), PlainSerializer(_write_rule)]] = {}
@@ -239,18 +241,20 @@ class Policy(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What says nothing about checks or retirement takes no bytes for it."""
+        """What says nothing about checks, retirement or another layout takes no bytes for it."""
         record: dict[str, Any] = write(self)
         if self.retire == Retire():
             record.pop("retire", None)
         if not self.checks:
             record.pop("checks", None)
+        if self.latents_layout == "packed":
+            record.pop("latents_layout", None)
         return record
 
     @property
     def coding(self) -> Policy:
         """What the policy says of the values alone: two that agree in it share models and bounds."""
-        return self.model_copy(update={"retire": Retire(), "checks": ()})
+        return self.model_copy(update={"retire": Retire(), "checks": (), "latents_layout": "packed"})
 
     def to_yaml(self) -> str:
         """The policy as a YAML document that `load_policy` reads back."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ae_core.archive.fields import unpack_json
 from ae_core.archive.format import Manifest, ObjectRef, TableRecord
+from ae_core.archive.layers import OPEN_LATENTS
 from ae_core.archive.reader import Snapshot
 from ae_core.archive.store import Store
 from ae_core.errors import Corrupt, UsageError
@@ -128,6 +129,11 @@ def select_partitions(snapshot: Snapshot, where: Where = None) -> list[str]:
 def layer_sizes(manifest: Manifest) -> dict[str, int]:
     """Bytes of each layer file that is kept."""
     return {layer.layer: layer.file.length for layer in manifest.layers}
+
+
+def latent_bytes(sizes: Mapping[str, int]) -> int:
+    """Bytes of the latents among those of the layers, in every form that they are stored in."""
+    return sizes.get("latents", 0) + sizes.get(OPEN_LATENTS, 0)
 
 
 def source_bytes(manifest: Manifest) -> int:

@@ -1,8 +1,9 @@
 """Rows of an archive, and of a lake beside it, as one table that every Arrow library reads.
 
 `Scan` is a `pyarrow.dataset.Dataset`, so that DuckDB, Polars and pyarrow push their columns and filters into it, and it
-speaks the Arrow C stream for everyone else. A filter first drops whole pieces by their partition keys, as pyarrow does
-for the files of a Hive lake; then blocks without a matching row are left before their other columns are decoded.
+speaks the Arrow C stream for everyone else. A filter first drops whole pieces by their partition keys and the ranges of
+their columns, as pyarrow does for the files of a Hive lake; then blocks without a matching row are left before their
+other columns are decoded.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from ae_core.dataset import BlockTask, decoded
 from ae_core.errors import LatentlakeError, UsageError
 from ae_core.files import NoFiles
 from ae_core.pieces import Archived, Live, Piece
+from ae_core.ranges import Range
 from ae_core.schemas import key_scalar, key_types, unify
 
 FIDELITY = "_fidelity"
 """Column that says of every row what its values are: original, bounded or preview."""
+_NOWHERE = pafs.PyFileSystem(NoFiles())
 _TRIES = 4  # pieces that a filter is tried on by itself before it is judged by what it saved
 
 Asked = Sequence[str] | Mapping[str, pc.Expression]
@@ -58,13 +61,8 @@ class Scan(ds.FileSystemDataset):
         self._full = _schema(self._pieces, columns, fidelity=fidelity)
         names = self._full.names if columns is None else [*columns, *([FIDELITY] if fidelity else [])]
         self._guarantees = [_guarantee(piece, self._full) for piece in self._pieces]
-        system, form = pafs.PyFileSystem(NoFiles()), ds.IpcFileFormat()
-        fragments = [
-            form.make_fragment(str(place), system, partition_expression=guarantee)
-            for place, guarantee in enumerate(self._guarantees)
-        ]
         schema = pa.schema([self._full.field(name) for name in names], metadata=self._full.metadata)
-        super().__init__(fragments, schema, form, filesystem=system)
+        super().__init__(_fragments(self._guarantees), schema, ds.IpcFileFormat(), filesystem=_NOWHERE)
 
     def scanner(self, columns: Asked | None = None, filter: pc.Expression | None = None, **_: Any) -> ds.Scanner:  # noqa: A002
         """A pyarrow scanner over the columns and rows asked for, to be read once."""
@@ -137,16 +135,23 @@ class Scan(ds.FileSystemDataset):
     def _batches(
         self, asked: Asked, wanted: pc.Expression | None, needed: Sequence[str], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        if wanted is None:
-            pieces: Iterable[Piece] = self._pieces
-        else:
+        pieces: Sequence[Piece] = self._pieces
+        if wanted is not None:
             pieces = [self._pieces[int(part.path)] for part in self.get_fragments(filter=wanted)]
         try:
+            if wanted is not None:
+                pieces = self._in_range(pieces, wanted)
             for table in self._tables(pieces, needed, wanted):
                 yield from _projected(table, asked, wanted).cast(schema).to_batches()
         except LatentlakeError as error:
             self.failure = error
             raise
+
+    def _in_range(self, pieces: Sequence[Piece], wanted: pc.Expression) -> list[Piece]:
+        """The pieces in which a row may satisfy the filter, by the ranges of the columns that it speaks of."""
+        fields = [self._full.field(name) for name in self._mentioned(wanted)]
+        facts = [within(piece.ranges, fields) if isinstance(piece, Archived) else pc.scalar(True) for piece in pieces]
+        return [pieces[place] for place in not_excluded(facts, self.schema, wanted)]
 
     def _tables(
         self, pieces: Iterable[Piece], needed: Sequence[str], wanted: pc.Expression | None
@@ -269,6 +274,40 @@ def _guarantee(piece: Piece, full: pa.Schema) -> pc.Expression:
             value = _constant(piece, field)
             facts.append(pc.field(field.name) == value if value.is_valid else pc.field(field.name).is_null())
     return reduce(and_, facts, pc.scalar(True))
+
+
+def within(ranges: Mapping[str, Range], fields: Sequence[pa.Field]) -> pc.Expression:
+    """What these ranges say of rows, in the types of the fields; nulls may be anywhere.
+
+    Each side allows nulls by itself: the two in one bracket would be more than pyarrow looks into.
+    """
+    facts = []
+    for field in fields:
+        if field.name in ranges:
+            low, high = (end if end.type == field.type else end.cast(field.type) for end in ranges[field.name])
+            column = pc.field(field.name)
+            facts += [(column >= low) | column.is_null(), (column <= high) | column.is_null()]
+    return reduce(and_, facts, pc.scalar(True))
+
+
+def not_excluded(guarantees: Sequence[pc.Expression], schema: pa.Schema, wanted: pc.Expression) -> list[int]:
+    """Places of the guarantees under which a row may satisfy the filter.
+
+    All of them where it compares with NaN: pyarrow takes that for more than every number, while no row is less.
+    """
+    if re.search(r"(?<!\w)-?nan(?!\w)", str(wanted)):
+        return list(range(len(guarantees)))
+    kept = ds.FileSystemDataset(_fragments(guarantees), schema, ds.IpcFileFormat(), filesystem=_NOWHERE)
+    return [int(part.path) for part in kept.get_fragments(filter=wanted)]
+
+
+def _fragments(guarantees: Sequence[pc.Expression]) -> list[ds.Fragment]:
+    """A fragment for each, called by its place."""
+    form = ds.IpcFileFormat()
+    return [
+        form.make_fragment(str(place), _NOWHERE, partition_expression=guarantee)
+        for place, guarantee in enumerate(guarantees)
+    ]
 
 
 def _projected(table: pa.Table, asked: Asked, wanted: pc.Expression | None) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ae_core.dataset import Partition
 from ae_core.errors import NoLatents
-from ae_core.records import layer_sizes
+from ae_core.records import latent_bytes, layer_sizes
 from ae_core.report.certificate import ColumnCertificate
 from ae_core.schemas import unify
 from ae_core.threads import ordered_map
@@ -77,7 +77,7 @@ def reports_table(partitions: Sequence[Partition]) -> pa.Table:
     for partition in partitions:
         whole = {
             "partition": partition.id,
-            "partition_latents_bytes": layer_sizes(partition.manifest).get("latents", 0),
+            "partition_latents_bytes": latent_bytes(layer_sizes(partition.manifest)),
             "digest": partition.manifest.digest,
             "model": partition.manifest.model,
         }

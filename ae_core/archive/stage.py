@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ae_core.archive.fields import Fields, as_text, canonical_json, pack_json, sha256_hex
 from ae_core.archive.format import (
+    BlockEntry,
     Change,
     LayerFile,
     Manifest,
@@ -122,7 +123,14 @@ def put_shared(archive: Archive, state: State, kind: str, data: bytes) -> Shared
 
 def put_layers(archive: Archive, folder: str, payloads: Mapping[str, Sequence[bytes]]) -> tuple[LayerFile, ...]:
     """One Parquet file per layer (`{"latents": [block 0, block 1, ...], ...}`) in `names.partition_folder(...)`."""
-    return tuple(_put_layer(archive, f"{folder}/{layer}.parquet", layer, blocks) for layer, blocks in payloads.items())
+    return tuple(put_layer(archive, folder, layer, *layer_bytes(blocks)) for layer, blocks in payloads.items())
+
+
+def put_layer(archive: Archive, folder: str, layer: str, data: bytes, blocks: tuple[BlockEntry, ...]) -> LayerFile:
+    """One layer's file, in which the blocks lie there."""
+    name = f"{folder}/{layer}.parquet"
+    archive.store.put_new(name, data)
+    return LayerFile(layer, ObjectRef(name, len(data), sha256_hex(data)), blocks)
 
 
 def put_partition(archive: Archive, folder: str, manifest: Manifest) -> Proposal:
@@ -144,9 +152,3 @@ def put_report(archive: Archive, report: Mapping[str, object]) -> ObjectRef:
     ref = ObjectRef(f"{REPORTS}/{new_uid()}.json.br", len(data), sha256_hex(data))
     archive.store.put_new(ref.name, data)
     return ref
-
-
-def _put_layer(archive: Archive, name: str, layer: str, payloads: Sequence[bytes]) -> LayerFile:
-    data, blocks = layer_bytes(payloads)
-    archive.store.put_new(name, data)
-    return LayerFile(layer, ObjectRef(name, len(data), sha256_hex(data)), blocks)

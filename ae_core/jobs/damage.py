@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ae_core import pipeline
 from ae_core.archive.findings import Finding as ArchiveFinding
+from ae_core.archive.layers import OPEN_LATENTS
 from ae_core.archive.reader import Snapshot
 from ae_core.dataset import Archive, preview_names
 from ae_core.errors import LatentlakeError
@@ -68,6 +69,8 @@ def _columns(
     except LatentlakeError:
         return (), ""
     where = _blocks(finding.blocks)
+    if finding.layer == OPEN_LATENTS:
+        return (), "nothing is lost: the latents are there in the coded form that everything is decoded from"
     if finding.layer == "latents" and manifest.layer("residuals") is None:
         return tuple(preview_names(codec)), ""
     if finding.layer == "latents":

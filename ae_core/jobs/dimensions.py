@@ -6,20 +6,21 @@ import time
 from pathlib import Path
 
 from ae_core.errors import LakeError, OutputExists
-from ae_core.fitting import DimensionTrial as Trial
-from ae_core.fitting import try_dimensions
+from ae_core.extremes import column_ranges
 from ae_core.jobs.plan import ranged_columns
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.request import policy_text
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.use_results import Dimensions, DimensionTrial
 from ae_core.jobs.use_rows import new_file
-from ae_core.lake import column_ranges, common_schema, list_partitions
+from ae_core.lake import common_schema, list_partitions
 from ae_core.model.fit import DIMENSIONS, knee
 from ae_core.policy import load_policy, resolve
 from ae_core.remote.places import refuse_credentials
 from ae_core.report.dimensions import DimensionRow, draw_dimensions, render_dimensions
 from ae_core.selection import Where
+from ae_core.trials import DimensionTrial as Trial
+from ae_core.trials import try_dimensions
 
 SAMPLE_CELLS = 2_000_000
 """Rows times columns that the dimensions are tried on: a third of a year of flights, minutes for all of them."""

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 
 from ae_core import pipeline
 from ae_core.archive.digest import PartitionDigest
 from ae_core.archive.format import Manifest
 from ae_core.archive.format import SourceFile as RecordedFile
+from ae_core.archive.layers import OPEN_LATENTS, OpenLatents
 from ae_core.archive.log import open_archive
 from ae_core.archive.names import partition_folder
 from ae_core.archive.reader import open_snapshot
-from ae_core.archive.stage import put_layers, put_partition
+from ae_core.archive.stage import put_layer, put_layers, put_partition
 from ae_core.certificates import CHECKS, store_certificate
 from ae_core.codec import Codec
 from ae_core.columns import check_block
@@ -30,7 +32,8 @@ from ae_core.jobs.prepare import Prepared, load_codec, load_table
 from ae_core.jobs.progress import Progress, silent
 from ae_core.jobs.sampling import row_counts
 from ae_core.lake import LakePartition, block_rows, file_sha256, read_blocks, refresh, row_cells, schema
-from ae_core.records import TableInfo, own_schema, with_metadata
+from ae_core.ranges import Ranges
+from ae_core.records import TableInfo, latent_bytes, own_schema, with_metadata
 from ae_core.report import pagedata
 from ae_core.report.certificate import Certificate, CodedColumn, StoredBytes, certify
 from ae_core.report.losses import LossAccumulator
@@ -104,6 +107,7 @@ class _Block:
     encoded: pipeline.EncodedBlock
     rebuilt: pa.Table
     preview: pa.Table | None
+    z: np.ndarray | None
 
 
 class _Encoder:
@@ -123,11 +127,15 @@ class _Encoder:
         self.schema = schema(partition)
         self.result = _Encoded()
         self.digest = PartitionDigest(self.schema)
+        self.ranges = Ranges(self.schema, info.policy.bounds)
         self.losses = LossAccumulator(self.schema, info.policy.bounds)
         kept = set(preview_names(codec))
         self._previewed = [column.name for column in self.schema if column.name in kept]
         shown = pa.schema([column for column in self.schema if column.name in kept])
         self.preview_losses = LossAccumulator(shown, {}) if self._previewed else None
+        self.open_latents: OpenLatents | None = None
+        if codec.network is not None and info.written.latents_layout == "open":
+            self.open_latents = OpenLatents(codec.network.latent_dims)
 
     def run(self) -> _Encoder:
         total = sum(row_counts(self._partition))
@@ -166,7 +174,8 @@ class _Encoder:
         previews: Sequence[pa.Table | None] = [None] * len(tables)
         if self._previewed:
             previews = pipeline.preview_blocks(codec, stored, self._previewed, z=z)
-        return [_Block(*parts) for parts in zip(tables, encoded, rebuilt, previews, strict=True)]
+        latents: Sequence[np.ndarray | None] = [None] * len(tables) if z is None else z
+        return [_Block(*parts) for parts in zip(tables, encoded, rebuilt, previews, latents, strict=True)]
 
     def _add(self, block: _Block) -> None:
         result = self.result
@@ -174,11 +183,14 @@ class _Encoder:
         result.residuals.append(block.encoded.residuals)
         if block.encoded.latents is not None:
             result.latents.append(block.encoded.latents)
+        if self.open_latents is not None and block.z is not None:
+            self.open_latents.add(block.z)
         for name in self.schema.names:
             _count(result.before, name, block.original.column(name).nbytes)
             _count(result.after, name, block.encoded.column_bytes.get(name, 0))
             _count(result.exceptions, name, block.encoded.exceptions.get(name, 0))
         self.digest.add(block.rebuilt)
+        self.ranges.add(block.rebuilt)
         self.losses.add(block.original, block.rebuilt)
         if self.preview_losses is not None and block.preview is not None:
             self.preview_losses.add(block.original, block.preview)
@@ -238,6 +250,8 @@ def _stage(
         payloads = {"latents": encoded.latents, **payloads}
     folder = partition_folder(partition.id)
     layers = put_layers(archive, folder, payloads)
+    if encoder.open_latents is not None:
+        layers += (put_layer(archive, folder, OPEN_LATENTS, *encoder.open_latents.finish()),)
     sizes = {layer.layer: layer.file.length for layer in layers}
     certificate = _certificate(prepared, codec, partition, encoder, sizes, seconds)
     manifest = Manifest(
@@ -254,6 +268,7 @@ def _stage(
         format=prepared.format,
         extra=own_schema(encoder.schema, info.schema)
         | ({"detail": pagedata.store(encoder.losses.finish().detail)} if prepared.page_data else {})
+        | encoder.ranges.finish()
         | _delta_version(partition),
     )
     if prepared.checks:
@@ -302,7 +317,7 @@ def _certificate(
         digest=encoder.digest.hexdigest(),
         arrow=sum(encoded.before.values()),
         parquet=partition.size,
-        stored=StoredBytes(latents=sizes.get("latents", 0), residuals=sizes.get("residuals", 0)),
+        stored=StoredBytes(latents=latent_bytes(sizes), residuals=sizes.get("residuals", 0)),
         preview=None if preview is None else preview.finish(),
         latent_dim=0 if codec.network is None else codec.network.latent_dims,
         no_latents=codec.no_latents_reason,

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from ae_core.archive import retire
+from ae_core.archive.layers import OPEN_LATENTS
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal, put_report
 from ae_core.dataset import Archive, Partition
@@ -22,10 +23,11 @@ from ae_core.jobs.request import checked_note
 from ae_core.jobs.retire_results import FadedPartition, FadeResult
 from ae_core.jobs.target import writer_name
 from ae_core.jobs.verify import preview_digest
+from ae_core.records import latent_bytes, layer_sizes
 from ae_core.retirement import Retire
 from ae_core.selection import Where
 
-KEPT = frozenset({"latents"})
+KEPT = frozenset({"latents", OPEN_LATENTS})
 
 
 def fade(
@@ -129,7 +131,7 @@ def _row(snapshot: Snapshot, rules: Rules, partition: Partition, *, accepted: bo
         action=action,
         reason=why or ("" if residuals is not None else "it keeps its latents alone already"),
         rows=partition.rows,
-        bytes_kept=latents.file.length if latents else 0,
+        bytes_kept=latent_bytes(layer_sizes(manifest)),
         bytes_dropped=residuals.file.length if residuals and not why else 0,
         lost_columns=partition.left_out("preview") if latents else (),
     )

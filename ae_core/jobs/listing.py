@@ -23,7 +23,7 @@ from ae_core.jobs.results import (
     PartitionListing,
     Totals,
 )
-from ae_core.records import TableInfo, file_path, layer_sizes, select_manifests, source_bytes, table_info
+from ae_core.records import TableInfo, file_path, latent_bytes, layer_sizes, select_manifests, source_bytes, table_info
 from ae_core.selection import Where
 
 
@@ -134,7 +134,7 @@ def _models(snapshot: Snapshot) -> tuple[ModelListing, ...]:
 
 def totals_of(snapshot: Snapshot, manifests: list[Manifest]) -> Totals:
     """Every byte that the snapshot needs, partitions not selected left out."""
-    latents = sum(layer_sizes(manifest).get("latents", 0) for manifest in manifests)
+    latents = sum(latent_bytes(layer_sizes(manifest)) for manifest in manifests)
     residuals = sum(sum(layer_sizes(manifest).values()) for manifest in manifests) - latents
     shared = dict.fromkeys(("model", "table"), 0)
     for ref in snapshot.state.shared.values():

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ae_core.archive.reader import Snapshot
 from ae_core.errors import DataWouldBeLost, LakeError, PolicyError
+from ae_core.extremes import column_ranges, has_range
 from ae_core.jobs import setbacks
 from ae_core.jobs.changes import Action, Verdict, judge
 from ae_core.jobs.checks import check_checks
@@ -18,15 +19,7 @@ from ae_core.jobs.choice import in_order, too_young
 from ae_core.jobs.request import CompressRequest
 from ae_core.jobs.results import CompressResult, PartitionOutcome
 from ae_core.jobs.target import HeldTable, find_snapshot, held_table
-from ae_core.lake import (
-    LakePartition,
-    column_ranges,
-    file_sha256,
-    has_range,
-    list_partitions,
-    rebuilt_from,
-    schema,
-)
+from ae_core.lake import LakePartition, file_sha256, list_partitions, rebuilt_from, schema
 from ae_core.policy import Limit, Policy, family, load_policy, resolve
 from ae_core.records import TableInfo, layer_sizes, select_manifests
 

@@ -99,7 +99,9 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
     if held.ref is not None:
         return _prepared(request, target, held.ref.sha256, target.number, use, None)
     archive, state = target.archive, target.state
-    table = put_shared(archive, state, "table", table_bytes(held.info.record()))  # other rules of retirement
+    table = put_shared(
+        archive, state, "table", table_bytes(held.info.record())
+    )  # other rules of retirement, or another layout
     for twin in table.twins:
         check_stored(archive.store, twin)
     key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())

@@ -14,7 +14,7 @@ import yaml
 
 from ae_core.columns import TablePlan, build_plan, encode_columns
 from ae_core.errors import OutputExists
-from ae_core.fitting import try_table
+from ae_core.extremes import column_ranges, has_range
 from ae_core.jobs.findings import FEW_VALUES, Findings, dependence, look
 from ae_core.jobs.plan import ranged_columns
 from ae_core.jobs.planpage import plan_page
@@ -23,10 +23,11 @@ from ae_core.jobs.request import policy_text
 from ae_core.jobs.results import ColumnProposal, LakeProfile, RangePrediction
 from ae_core.jobs.sampling import read_sample, row_counts
 from ae_core.jobs.use_rows import new_file
-from ae_core.lake import LakePartition, column_ranges, common_schema, has_range, list_partitions
+from ae_core.lake import LakePartition, common_schema, list_partitions
 from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
 from ae_core.vector_types import element_type
+from ae_core.weighing import TableTrial, plain_trial
 
 PROFILE_CELLS = 2_000_000
 LADDER_CELLS = 200_000
@@ -142,7 +143,7 @@ def _predictions(
         rules = {name: ColumnRule(bound=limit) for name in measured}
         progress("short trainings", place, len(LADDER))
         policy = resolve(Policy(version=1, columns=rules), schema, ranges)
-        found = try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS if train else 0)
+        found = _trial(schema, sample, policy, rows, train=train)
         yield RangePrediction(
             range=float(width),
             bytes=found.bytes,
@@ -155,6 +156,16 @@ def _predictions(
             preview_accuracy=None if found.error is None else found.error.accuracy / 100,
         )
     progress("short trainings", len(LADDER), len(LADDER))
+
+
+def _trial(
+    schema: pa.Schema, sample: Sequence[pa.Table], policy: ResolvedPolicy, rows: int, *, train: bool
+) -> TableTrial:
+    if not train:
+        return plain_trial(build_plan(schema, sample, policy), sample, rows)[0]
+    from ae_core.trials import try_table  # imports torch, which nobody waits for who asks about a column
+
+    return try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS)
 
 
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:

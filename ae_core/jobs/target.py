@@ -83,8 +83,8 @@ class HeldModel:
 class HeldTable:
     """What an archive holds of a table: schema, policy, bounds, and the models that were trained for it, newest first.
 
-    `ref` is its record; None where the policy differs from all that are recorded in its rules of retirement alone, so
-    that a record with the same bounds has to be stored.
+    `ref` is its record; None where the policy differs from all that are recorded in its rules of retirement or its
+    layout of latents alone, so that a record with the same bounds has to be stored.
     """
 
     ref: SharedRef | None

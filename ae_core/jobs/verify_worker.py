@@ -14,10 +14,12 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
+import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ae_core.archive.digest import PartitionDigest
+from ae_core.archive.layers import OPEN_LATENTS, read_open_latents
 from ae_core.archive.reader import Snapshot, open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.columns import check_block
@@ -26,6 +28,7 @@ from ae_core.errors import LatentlakeError
 from ae_core.jobs.checks import run_checks
 from ae_core.lake import LakePartition, read_blocks, schema
 from ae_core.policy import Check
+from ae_core.ranges import RANGES, Ranges
 from ae_core.records import check_stored
 from ae_core.report.certificate import Verdict, verdict_of
 from ae_core.report.impact import CheckOutcome
@@ -88,6 +91,7 @@ def _tables(pairs: Sequence[tuple[Partition, LakePartition]], threads: int) -> G
 def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables: Iterator[pa.Table]) -> PartitionProof:
     digest = PartitionDigest(partition.schema)
     losses = LossAccumulator(partition.schema, partition.bounds)
+    ranges = Ranges(partition.schema, partition.bounds)
     rows = 0
     problem = None
     try:
@@ -100,9 +104,14 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
             rows += original.num_rows
             check_block(partition.table.policy, original, rebuilt)
             digest.add(rebuilt)
+            ranges.add(rebuilt)
             losses.add(original, rebuilt)
         if not partition.schema.equals(schema(source), check_metadata=True):
             problem = "the schema is not that of the source"
+        if ranges.finish().get(RANGES) != partition.manifest.extra.get(RANGES):
+            problem = "the recorded ranges are not those of its columns"
+        if not _same_latents(partition):
+            problem = f"{OPEN_LATENTS} are not the latents that it decodes from"
     except LatentlakeError as error:
         problem = str(error)
     measured = verdict_of(list(losses.finish().columns))
@@ -115,6 +124,17 @@ def _prove(staged: Snapshot, partition: Partition, source: LakePartition, tables
         worst_column=measured.worst_column,
         problem=problem or _disagreement(partition, rows, digest.hexdigest(), measured),
     )
+
+
+def _same_latents(partition: Partition) -> bool:
+    """Whether the latents that are stored for others, if any, are those that the partition decodes from."""
+    repeated = partition.manifest.layer(OPEN_LATENTS)
+    if repeated is None:
+        return True
+    file = repeated.file
+    found = read_open_latents(partition.store.get(file.name, file.length, file.sha256))
+    pairs = zip_longest(partition.latents(), found)
+    return all(z is not None and other is not None and np.array_equal(z, other) for z, other in pairs)
 
 
 def _check(

@@ -77,7 +77,10 @@ class ColumnCertificate:
 
 @dataclass(frozen=True)
 class StoredBytes:
-    """Bytes of a partition in the archive. ``model`` is its share of the models, by rows served."""
+    """Bytes of a partition in the archive.
+
+    ``latents`` are those of every form that they are stored in; ``model`` is its share of the models, by rows served.
+    """
 
     latents: int = 0
     residuals: int = 0

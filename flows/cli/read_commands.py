@@ -29,6 +29,8 @@ def ls(
 
     Example: latentlake ls flights.archive --where 'month>=10'
     """
+    from ae_core.records import latent_bytes
+
     caps = options.caps_of(cap, untrusted=untrusted)
     if caps:
         from ae_core.untrusted import jobs
@@ -58,7 +60,7 @@ def ls(
                 f"{row.rows:,}",
                 row.files,
                 human_bytes(row.source_bytes),
-                human_bytes(row.layers.get("latents")) if "latents" in row.layers else "-",
+                human_bytes(latent_bytes(row.layers)) if "latents" in row.layers else "-",
                 human_bytes(row.layers.get("residuals")) if "residuals" in row.layers else "-",
                 human_ratio(row.ratio),
                 human_ratio(row.worst_ratio) or "exact",

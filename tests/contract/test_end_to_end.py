@@ -11,10 +11,11 @@ import pytest
 import ae_core
 from ae_core import fitting
 from ae_core.errors import LakeError, OutputExists, StoreUnreachable, StoreUnsafe, UsageError
+from ae_core.extremes import column_ranges
 from ae_core.jobs.listing import list_archive
 from ae_core.jobs.output import new_folder
 from ae_core.jobs.upload import CLAIM, Upload
-from ae_core.lake import column_ranges, list_partitions, read_blocks, refresh
+from ae_core.lake import list_partitions, read_blocks, refresh
 from ae_core.remote.objects import Objects
 from ae_core.remote.places import locate
 from flows.cli.app import run

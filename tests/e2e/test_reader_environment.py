@@ -10,16 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.e2e.interpreters import PYTHONS, interpreter
+
 pytestmark = [pytest.mark.full, pytest.mark.ci, pytest.mark.timeout(1800)]
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """What a new environment sees: with the clone on its path it would take the project for installed."""
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+@pytest.fixture(scope="module", params=PYTHONS)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """The command of a fresh environment, installed as infra/README.md says."""
+    python = interpreter(request.param)
     folder = tmp_path_factory.mktemp("reader")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([python, "-m", "venv", folder], check=True, env=CLEAN)
     pip = [folder / "bin" / "pip", "install", "--quiet", "--no-deps"]
     subprocess.run([*pip, "-r", repository / "infra" / "reader.txt"], check=True, env=CLEAN)
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder]
@@ -66,6 +69,7 @@ def test_reading_commands_work_without_torch_and_prefect(reader: Path, archive: 
     call("decode", archive, tmp_path / "preview", "--layer", "preview")
     assert pq.read_metadata(tmp_path / "out" / "month=1" / "part-0.parquet").num_rows == 3000
     call("audit", archive, "--html", tmp_path / "page.html")
+    assert "decode" in call("--help")
     assert (tmp_path / "page.html").stat().st_size > 10_000
     python = reader.with_name("python")
     missing = "import importlib.util as u; print([m for m in ('torch', 'prefect') if u.find_spec(m)])"

@@ -12,17 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ae_core.errors import LakeError, UsageError
-from ae_core.lake import (
-    column_ranges,
-    common_schema,
-    file_sha256,
-    footers,
-    has_range,
-    list_partitions,
-    read_blocks,
-    refresh,
-    schema,
-)
+from ae_core.extremes import column_ranges, has_range
+from ae_core.lake import common_schema, file_sha256, footers, list_partitions, read_blocks, refresh, schema
 
 
 def write(path, table=None, **options):

@@ -17,6 +17,7 @@ from ae_core.archive.format import Change, Commit, LayerFile, Manifest, ObjectRe
 from ae_core.archive.format import manifest_bytes as packed_manifest
 from ae_core.archive.layers import layer_bytes
 from ae_core.archive.names import partition_folder
+from ae_core.ranges import Ranges
 from ae_core.report import pagedata
 from ae_core.report.certificate import CodedColumn, StoredBytes, certify
 from ae_core.report.losses import LossAccumulator
@@ -64,6 +65,8 @@ def described(month: int) -> tuple[Manifest, str]:
     loss = measure(original, rebuilt, bounds)
     previews = LossAccumulator(original.schema, {})
     previews.add(original, preview_of(rebuilt, month))
+    ranges = Ranges(rebuilt.schema, {})
+    ranges.add(rebuilt)
     random = np.random.default_rng(month)
     coded = {
         name: CodedColumn(
@@ -92,7 +95,7 @@ def described(month: int) -> tuple[Manifest, str]:
     manifest = Manifest(
         ARCHIVE, certificate.partition, {"month": str(month)}, TABLE, MODEL, (ROWS,), tuple(layers),
         (SourceFile("part-0.parquet", ROWS, 440_106, token, "1795522791.8697133", sha256),),
-        digest, store(certificate, known), extra={"detail": pagedata.store(loss.detail)},
+        digest, store(certificate, known), extra={"detail": pagedata.store(loss.detail)} | ranges.finish(),
     )  # fmt: skip
     return manifest, f"{folder}/manifest.json.br"
 

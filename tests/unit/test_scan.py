@@ -12,7 +12,7 @@ import pytest
 
 import ae_core
 from ae_core.archive.store import LocalStore
-from ae_core.errors import UsageError
+from ae_core.errors import PartialBatch, UsageError
 
 ROWS = {1: 70_000, 2: 300, 10: 40}  # month=1 has two blocks
 
@@ -151,3 +151,39 @@ def test_notebooks_show_archives_partitions_and_certificates(archive):
     assert "70,340 rows" in archive._repr_html_()
     assert "<td>word</td>" in archive.partition(month=2)._repr_html_()
     assert "PASS" in archive.partition(month=2).certificate._repr_html_()
+
+
+def test_a_filter_on_a_column_reads_no_partition_that_its_range_excludes(archive, read_bytes):
+    scan = archive.scan()
+    for wanted, months in (
+        (pc.field("n") >= 300, {"month=1"}),
+        (pc.field("n") >= 40, {"month=1", "month=2"}),
+        (pc.field("n") < 0, set()),
+        (pc.field("late") > 2, {"month=1", "month=2"}),  # of which the column is missing, not null: keys alone tell
+        (pc.field("word") == "w9", set()),
+    ):
+        read_bytes.clear()
+        scan.to_table(columns=["month", "n"], filter=wanted)
+        read = {name.split("/")[1] for name in read_bytes if name.startswith("partitions")}
+        assert read <= months, wanted
+    read_bytes.clear()
+    assert duckdb.sql("select count(*) from scan where n > 69000").fetchall() == [(999,)]
+    assert pl.scan_pyarrow_dataset(scan).filter(pl.col("n") > 69_000).collect().height == 999
+    assert {name.split("/")[1] for name in read_bytes if name.startswith("partitions")} == {"month=1"}
+
+
+def test_a_filter_gives_the_rows_that_it_gives_without_ranges(archive, monkeypatch):
+    filters = [pc.field("n") == n for n in (0, 39, 40, 299, 300, 69_999, 70_000)]
+    filters += [~(pc.field("word") < "w6"), (pc.field("n") > 39) & (pc.field("late") == 1.5)]
+    with_ranges = [archive.scan().to_table(filter=wanted) for wanted in filters]
+    monkeypatch.setattr(ae_core.scan.Scan, "_in_range", lambda self, pieces, wanted: list(pieces))
+    for wanted, found in zip(filters, with_ranges, strict=True):
+        assert found.equals(archive.scan().to_table(filter=wanted))
+
+
+def test_nothing_is_committed_whose_ranges_are_not_those_of_its_columns(tmp_path, monkeypatch):
+    (tmp_path / "lake").mkdir()
+    pq.write_table(month_table(2, 50), tmp_path / "lake" / "part.parquet")
+    monkeypatch.setattr(ae_core.ranges.Ranges, "finish", lambda self: {"ranges": [[0, 48], None]})
+    with pytest.raises(PartialBatch, match="the recorded ranges are not those of its columns"):
+        ae_core.compress(str(tmp_path / "lake"), str(tmp_path / "archive"), range_=0)

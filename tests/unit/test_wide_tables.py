@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import ae_core
-from ae_core import fitting, lake
+from ae_core import fitting, lake, weighing
 from ae_core.columns import TablePlan
 from ae_core.jobs.audit import audit
 from ae_core.mixing import contexts
@@ -24,17 +24,17 @@ ROWS, COLUMNS = 2500, 12
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[TablePlan]:
     """The plans that a network was asked for; random weights, which never pay, stand in for trained ones."""
     asked: list[TablePlan] = []
-    symbols = fitting._symbol_table
+    symbols = fitting.symbol_table
 
     def note(plan: TablePlan, *rest):
         asked.append(plan)
         return symbols(plan, *rest)
 
-    monkeypatch.setattr(fitting, "_symbol_table", note)
+    monkeypatch.setattr(fitting, "symbol_table", note)
     monkeypatch.setattr(
         fitting, "fit_network", lambda table, **_: (random_network(asked[-1], np.random.default_rng(0)), None)
     )
-    monkeypatch.setattr(fitting, "MIXING_ROWS", 10**9)
+    monkeypatch.setattr(weighing, "MIXING_ROWS", 10**9)
     monkeypatch.setattr(fitting, "TRIED_SYMBOLS", 6)
     monkeypatch.setattr(fitting, "TRIED_COLUMNS", 4)
     monkeypatch.setattr(fitting, "TRIED_RUNS", 2)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ae_core import fitting
+from ae_core import trials
 from ae_core.errors import NoLatents, OutputExists, PolicyError
 from ae_core.jobs.dimensions import dimensions
 from ae_core.model import fit
@@ -16,7 +16,7 @@ from ae_core.model import fit
 @pytest.fixture
 def quick(monkeypatch):
     """Trainings of a few steps."""
-    monkeypatch.setattr(fitting, "DIMENSIONS", (2, 3))
+    monkeypatch.setattr(trials, "DIMENSIONS", (2, 3))
     monkeypatch.setattr(fit, "SCOUT", fit.Effort(1, 10, 10, 20e-3))
     monkeypatch.setattr(fit, "TRIAL", fit.Effort(1, 10, 10, 16e-3))
 

@@ -26,7 +26,7 @@ DECODED = {
                "archive", "block_rows", "certificate", "digest", "extra", "format", "keys", "layers", "model",
                "partition", "sources", "table")),
            "1 layers", "2 layers", "one block", "several blocks", "extra schema", "extra faded",
-           "extra detail", "extra checks"},
+           "extra detail", "extra ranges", "extra checks"},
     "A1": {"file manifest.json.br", "file object", "file latents.parquet", "file residuals.parquet"},
     "A8": {f"digest of {name}" for name in (
         "null", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "halffloat", "float",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ae_core.jobs.use_rows import new_file
 from ae_core.lake import LakePartition, common_schema, list_partitions
 from ae_core.policy import Bound, ColumnRule, Limit, Policy, ResolvedPolicy, family, load_policy, resolve
 from ae_core.selection import Where
+from ae_core.threads import ordered_map
 from ae_core.vector_types import element_type
 from ae_core.weighing import TableTrial, plain_trial
 
@@ -174,8 +176,8 @@ def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:
         if column.coder in ("network", "vector"):
             plan = plan.with_coder(column.name, "plain", column.reason)
     sizes = {column.name: 0 for column in plan.columns}
-    for block in sample:
-        for name, stream in encode_columns(plan, block).streams.items():
+    for encoded in ordered_map(partial(encode_columns, plan), sample):
+        for name, stream in encoded.streams.items():
             sizes[plan.columns[int(name.partition(":")[0])].name] += len(stream)
     return sizes
 

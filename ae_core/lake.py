@@ -409,8 +409,11 @@ def _as_stored(found: pa.Schema) -> pa.Schema:
 
 
 def _agreed(files: Sequence[tuple[LakePartition, SourceFile]], lake: str) -> pa.Schema:
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        schemas = list(pool.map(lambda pair: _footer(*pair)[1], files))
+    if len(files) == 1:
+        schemas = [_footer(*files[0])[1]]  # a pool costs as much as a small footer
+    else:
+        with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+            schemas = list(pool.map(lambda pair: _footer(*pair)[1], files))
     first, first_path = schemas[0], files[0][0].path_of(files[0][1])
     if twice := sorted({name for name in first.names if first.names.count(name) > 1}):
         raise LakeError(

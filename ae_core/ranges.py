@@ -101,6 +101,8 @@ def _extremes(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     """Least and greatest as plain values, temporal ones in their unit; None where a NaN has no place among them."""
     if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         return None
+    if pa.types.is_decimal32(column.type) or pa.types.is_decimal64(column.type):
+        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))  # min_max knows no shorter ones
     found = pc.min_max(column)
     temporal = family(column.type) == "temporal"
     low, high = (found[end].value if temporal else found[end].as_py() for end in ("min", "max"))

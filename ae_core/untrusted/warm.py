@@ -17,6 +17,7 @@ from ae_core.errors import Corrupt
 from ae_core.kernels.frozen import COPY_CLASSES, Candidate, FrozenGroup, FrozenPreview, PreviewHead
 from ae_core.kernels.preview import preview_codes
 from ae_core.mixing.plan import NOW, OWN, ColumnModel, MixingPlan, Tap
+from ae_core.mixing.text import decode_text
 
 
 def load_kernels() -> None:
@@ -35,6 +36,7 @@ def load_kernels() -> None:
         again=(-1,),
     )
     mixing.decode_block(MixingPlan((4, 4), (5, 5), (model,)), b"", 2)
+    decode_text(b"\n", 1)
 
 
 def _group(weight: int) -> FrozenGroup:

@@ -46,6 +46,7 @@ def test_f04_every_byte_of_a_small_archive():
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)  # a quarter of a million reads
 def test_f04_every_byte_of_larger_archives():
     assert flip("network", 1, 1)["refused"] > 0
     assert flip("wide", 1, 1)["refused"] > 0

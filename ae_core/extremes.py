@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ae_core.lake import LakePartition, block_rows, common_schema, footers, read_batches, row_cells, schema
+from ae_core.ranges import long_decimals
 from ae_core.vector_types import element_type, elements_of
 
 _SCANNED_COLUMNS = 64  # read in one pass for their ranges: what a pass holds stays bounded
@@ -106,8 +107,6 @@ def finite(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         values = values.cast(pa.float64())
         return values.filter(pc.is_finite(values))
-    if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
-        return values.cast(pa.decimal128(values.type.precision, values.type.scale))  # no kernel knows these two
     if pa.types.is_temporal(values.type):
         return values.cast(pa.int64() if values.type.bit_width == 64 else pa.int32())
-    return values
+    return long_decimals(values)

@@ -97,13 +97,18 @@ def read_ranges(extra: Mapping[str, Any], schema: pa.Schema, where: str) -> dict
         raise Corrupt(f"{where}: its manifest holds no readable ranges") from None
 
 
+def long_decimals(values: Any) -> Any:
+    """An array, decimals of 32 and 64 bits among them as those of 128: no kernel compares the short ones."""
+    kind = values.type
+    short = pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind)
+    return values.cast(pa.decimal128(kind.precision, kind.scale)) if short else values
+
+
 def _extremes(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     """Least and greatest as plain values, temporal ones in their unit; None where a NaN has no place among them."""
     if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         return None
-    if pa.types.is_decimal32(column.type) or pa.types.is_decimal64(column.type):
-        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))  # min_max knows no shorter ones
-    found = pc.min_max(column)
+    found = pc.min_max(long_decimals(column))
     temporal = family(column.type) == "temporal"
     low, high = (found[end].value if temporal else found[end].as_py() for end in ("min", "max"))
     return low, high

@@ -99,9 +99,8 @@ def _reuse(request: CompressRequest, group: Group, target: Snapshot, use: ModelU
     if held.ref is not None:
         return _prepared(request, target, held.ref.sha256, target.number, use, None)
     archive, state = target.archive, target.state
-    table = put_shared(
-        archive, state, "table", table_bytes(held.info.record())
-    )  # other rules of retirement, or another layout
+    # other rules of retirement, or another layout
+    table = put_shared(archive, state, "table", table_bytes(held.info.record()))
     for twin in table.twins:
         check_stored(archive.store, twin)
     key = sha256_hex(f"policy {archive.marker.archive} {target.number} {table.sha256}".encode())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -15,7 +17,14 @@ from ae_core.fitting import symbol_table
 from ae_core.kernels.encoder import encode_latents
 from ae_core.kernels.network import Network
 from ae_core.kernels.preview import preview_codes
-from ae_core.model.fit import DIMENSIONS, DimensionPoint, SymbolTable, try_dimension
+from ae_core.model.fit import (
+    DIMENSIONS,
+    WORKERS,
+    DimensionPoint,
+    SymbolTable,
+    one_thread_each,
+    try_dimension,
+)
 from ae_core.policy import ResolvedPolicy
 from ae_core.uses.previews import PreviewError, preview_error
 from ae_core.weighing import (
@@ -67,6 +76,21 @@ def try_dimensions(
         error = _preview_error(table, network, latents)
         model = len(pack_tensors(network_arrays(network)))
         yield DimensionTrial(point, network.latent_dims, error, latents, sum(spent.values()), model)
+
+
+def try_policies(
+    schema: pa.Schema, sample: Sequence[pa.Table], policies: Sequence[ResolvedPolicy], *, rows_served: int, dims: int
+) -> Iterator[TableTrial]:
+    """`try_table` for each of some policies, in their order and side by side."""
+    tried = partial(_try_policy, schema, sample, rows_served, dims)
+    with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(tried, policies)
+
+
+def _try_policy(
+    schema: pa.Schema, sample: Sequence[pa.Table], rows_served: int, dims: int, policy: ResolvedPolicy
+) -> TableTrial:
+    return try_table(schema, sample, policy, rows_served=rows_served, dims=dims)
 
 
 def try_table(

@@ -140,12 +140,16 @@ def _predictions(
         and not (seen[field.name].findings.identifier or seen[field.name].findings.constant)
     ]
     ranges = column_ranges(partitions, measured) if measured else {}
-    for place, width in enumerate(LADDER):
+    policies = []
+    for width in LADDER:
         limit = Limit("range", Fraction(width)) if float(width) else Limit("exact")
         rules = {name: ColumnRule(bound=limit) for name in measured}
-        progress("short trainings", place, len(LADDER))
-        policy = resolve(Policy(version=1, columns=rules), schema, ranges)
-        found = _trial(schema, sample, policy, rows, train=train)
+        policies.append(resolve(Policy(version=1, columns=rules), schema, ranges))
+    progress("short trainings", 0, len(LADDER))
+    for place, (width, found) in enumerate(
+        zip(LADDER, _trials(schema, sample, policies, rows, train=train), strict=True)
+    ):
+        progress("short trainings", place + 1, len(LADDER))
         yield RangePrediction(
             range=float(width),
             bytes=found.bytes,
@@ -157,17 +161,16 @@ def _predictions(
             preview_error=None if found.error is None else found.error.numeric / 100,
             preview_accuracy=None if found.error is None else found.error.accuracy / 100,
         )
-    progress("short trainings", len(LADDER), len(LADDER))
 
 
-def _trial(
-    schema: pa.Schema, sample: Sequence[pa.Table], policy: ResolvedPolicy, rows: int, *, train: bool
-) -> TableTrial:
+def _trials(
+    schema: pa.Schema, sample: Sequence[pa.Table], policies: Sequence[ResolvedPolicy], rows: int, *, train: bool
+) -> Iterator[TableTrial]:
     if not train:
-        return plain_trial(build_plan(schema, sample, policy), sample, rows)[0]
-    from ae_core.trials import try_table  # imports torch, which nobody waits for who asks about a column
+        return (plain_trial(build_plan(schema, sample, policy), sample, rows)[0] for policy in policies)
+    from ae_core.trials import try_policies  # imports torch, which nobody waits for who asks about a column
 
-    return try_table(schema, sample, policy, rows_served=rows, dims=TRIED_DIMENSIONS)
+    return try_policies(schema, sample, policies, rows_served=rows, dims=TRIED_DIMENSIONS)
 
 
 def plain_bytes(plan: TablePlan, sample: Sequence[pa.Table]) -> dict[str, int]:

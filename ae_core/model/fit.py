@@ -5,6 +5,7 @@ The autoencoder is trained first and frozen; the rest is trained on the latents 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -38,9 +39,8 @@ from ae_core.model.train import (
 DIMENSIONS = (2, 3, 4, 6, 8)
 LATENT_LEVELS = 16
 RATE_WEIGHT = 1 / 20  # preview loss of the mean column (1 for a constant) that one latent bit a row has to save
-RATE_GROWTH = 1.4  # what that price is raised by until the latents are within their share
-MOST_RATE_WEIGHT = 0.25
-LATENT_SHARE = 0.1  # of what plain coders take; coded, latents take 3/5 of what the density of training says
+LATENT_SHARE = 0.07  # of what plain coders take, above which latents become dearer: about 12 % of the archive
+LEAST_BITS = 0.5  # that a row's latents may take whatever their share
 PREVIEW_HIDDEN = 32
 GROUP_SYMBOLS = 64  # coded symbols of one context group: cost stays linear in columns
 HOLD_OUT = 20  # every twentieth run of 64 rows is never trained on
@@ -121,7 +121,7 @@ class FitReport:
     seconds: float
     rows: int
     dims: int
-    rate_weight: float  # preview loss that a latent bit had to save
+    rate_weight: float  # preview loss that a latent bit had to save in the end
     dimension_curve: tuple[DimensionPoint, ...]
     curve: tuple[CurvePoint, ...]
     state: int
@@ -141,16 +141,16 @@ def fit_network(table: SymbolTable, *, seed: int, progress: Progress | None = No
     with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         points = scout_dimensions(table, training, pool, seed=seed, progress=progress)
         dims = knee(points)
-        rate_weight = price(table, training, next(point for point in points if point.dims == dims), seed=seed)
         config = _autoencoder_config(table, dims)
-        trained = best_autoencoder(config, training, pool, rate_weight=rate_weight, seed=seed, progress=progress)
+        most_bits = max(LEAST_BITS, LATENT_SHARE * table.plain_bits)
+        trained = best_autoencoder(config, training, pool, most_bits=most_bits, seed=seed, progress=progress)
         network, curves = _around(trained, config, table, training, pool, (PRIOR, CONTEXT), seed, progress)
     size = size_for(table)
     report = FitReport(
         seconds=time.perf_counter() - start,
         rows=rows,
         dims=network.latent_dims,
-        rate_weight=rate_weight,
+        rate_weight=trained.rate_weight,
         dimension_curve=points,
         curve=(*trained.curve, *curves),
         state=size.state,
@@ -165,7 +165,7 @@ def try_dimension(table: SymbolTable, dims: int, *, seed: int) -> tuple[Network,
     training, config = _training_table(table), _autoencoder_config(table, dims)
     with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         schedule = SCOUT.schedule(len(table.symbols))
-        trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, seed=seed)
+        trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, most_bits=math.inf, seed=seed)
         network, _ = _around(trained, config, table, training, pool, (TRIAL, TRIAL), seed, None)
     return network, DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
 
@@ -218,33 +218,17 @@ def scout_dimensions(
 ) -> tuple[DimensionPoint, ...]:
     """Preview loss and latent bits by latent dimension, each from a short training."""
     points = []
-    for point in pool.map(lambda dims: _scout(table, training, dims, RATE_WEIGHT, seed), DIMENSIONS):
+    for point in pool.map(lambda dims: _scout(table, training, dims, seed), DIMENSIONS):
         points.append(point)
         if progress:
             progress("latent dimension", len(points) / len(DIMENSIONS))
     return tuple(points)
 
 
-def _scout(table: SymbolTable, training: TrainingTable, dims: int, rate_weight: float, seed: int) -> DimensionPoint:
-    schedule = SCOUT.schedule(len(table.symbols))
-    trained = train_autoencoder(
-        _autoencoder_config(table, dims), training, schedule, rate_weight=rate_weight, seed=seed
-    )
+def _scout(table: SymbolTable, training: TrainingTable, dims: int, seed: int) -> DimensionPoint:
+    config, schedule = _autoencoder_config(table, dims), SCOUT.schedule(len(table.symbols))
+    trained = train_autoencoder(config, training, schedule, rate_weight=RATE_WEIGHT, most_bits=math.inf, seed=seed)
     return DimensionPoint(dims, trained.preview_loss, trained.latent_bits)
-
-
-def price(table: SymbolTable, training: TrainingTable, point: DimensionPoint, *, seed: int) -> float:
-    """What a latent bit has to save, so that latents of this dimension take no more than their share of the archive.
-
-    A price at which they say next to nothing is no price: the one before it stays.
-    """
-    weight, share = RATE_WEIGHT, LATENT_SHARE * table.plain_bits
-    while point.latent_bits > share and weight < MOST_RATE_WEIGHT:
-        point = _scout(table, training, point.dims, weight * RATE_GROWTH, seed)
-        if point.latent_bits < share / 2:
-            break
-        weight *= RATE_GROWTH
-    return weight
 
 
 def best_autoencoder(
@@ -252,7 +236,7 @@ def best_autoencoder(
     training: TrainingTable,
     pool: ThreadPoolExecutor,
     *,
-    rate_weight: float,
+    most_bits: float,
     seed: int,
     progress: Progress | None,
 ) -> TrainedAutoencoder:
@@ -262,11 +246,17 @@ def best_autoencoder(
         schedule = AUTOENCODER.schedule(len(training.symbols))
         shown = progress if number == 0 else None
         return train_autoencoder(
-            config, training, schedule, rate_weight=rate_weight, seed=seed + number, progress=shown
+            config,
+            training,
+            schedule,
+            rate_weight=RATE_WEIGHT,
+            most_bits=most_bits,
+            seed=seed + number,
+            progress=shown,
         )
 
     found = list(pool.map(train, range(RESTARTS)))
-    return min(found, key=lambda trained: trained.preview_loss + rate_weight * trained.latent_bits)
+    return min(found, key=lambda trained: trained.preview_loss + RATE_WEIGHT * trained.latent_bits)
 
 
 def knee(points: Sequence[DimensionPoint]) -> int:

@@ -7,6 +7,7 @@ on, and an MDL term that charges every weight its bits (`ContextModel.weight_bit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ BETAS = (0.9, 0.98)
 MDL_EVERY = 4  # the weights' bits change slowly: charged every fourth step, four times as strong
 COPIES = 2  # an archive stores its model twice
 SMOOTH = 0.5  # standard deviations up to which a numeric error counts squared
+PRICE_GAIN = 0.01  # of the logarithm of the price of latents, a step: it settles within about a hundred
+MOST_RAISED = 10.0  # times its least price: beyond it latents would carry nothing
 MEASURE_ROWS = 8192  # rows of each kind behind a point of a training curve
 
 
@@ -75,6 +78,7 @@ class Schedule:
     warm_up: int = 100
     hold: float = 0.5
     round_from: float = 0.6
+    price_from: float = 0.3
 
     def at(self, step: int) -> float:
         """Learning rate of a step: warm-up, constant, then linear to 1 %."""
@@ -177,6 +181,27 @@ class TrainedAutoencoder:
     curve: tuple[CurvePoint, ...]
     preview_loss: float
     latent_bits: float  # a row, under the stand-in density
+    rate_weight: float  # what a latent bit cost at the end
+
+
+class RatePrice:
+    """What a latent bit costs: `least`, and more for as long as a row's latents take more than `most_bits`.
+
+    Dual ascent on a constrained rate (Rezende and Viola, 2018, "Taming VAEs").
+    """
+
+    def __init__(self, least: float, most_bits: float) -> None:
+        self.least, self._most_bits, self._raised = least, math.log(most_bits), 0.0
+
+    @property
+    def weight(self) -> float:
+        """Preview loss of the mean column that a bit has to save."""
+        return self.least * math.exp(self._raised)
+
+    def see(self, bits: float) -> None:
+        """Take notice of the bits that a batch's rows took."""
+        raised = self._raised + PRICE_GAIN * (math.log(max(bits, 1e-3)) - self._most_bits)
+        self._raised = min(max(0.0, raised), math.log(MOST_RAISED))
 
 
 def train_autoencoder(
@@ -185,10 +210,14 @@ def train_autoencoder(
     schedule: Schedule,
     *,
     rate_weight: float,
+    most_bits: float,
     seed: int,
     progress: Progress | None = None,
 ) -> TrainedAutoencoder:
-    """Encoder and preview decoder for the mean preview loss of a column + rate_weight · latent bits a row."""
+    """Encoder and preview decoder for the mean preview loss of a column + price · latent bits a row.
+
+    The price is `rate_weight`, and rises for as long as the latents of a row take more than `most_bits`.
+    """
     random, rng, device = torch.Generator().manual_seed(seed), np.random.default_rng(seed), best_device()
     encoder, preview = TableEncoder(config, random).to(device), PreviewDecoder(config, random).to(device)
     rate = LatentRate(config.latent_levels).to(device)
@@ -216,13 +245,17 @@ def train_autoencoder(
 
     unknown = ~torch.tensor(config.known) | all(config.known)
     curve = []
+    price = RatePrice(rate_weight, most_bits)
     batches = _batches(np.flatnonzero(~table.held_out), schedule, rng)
     for step, rows in enumerate(batches):
         _set_rate(optimiser, schedule.at(step))
-        losses, bits = run(rows, step >= schedule.round_from * schedule.steps)
+        losses, each = run(rows, step >= schedule.round_from * schedule.steps)
+        bits = each.mean()
         # first find what is worth saying, then say it briefly
-        weight = rate_weight * min(1.0, 2 * step / schedule.steps)
-        loss = losses.sum() + weight * int(unknown.sum()) * bits.mean()
+        weight = price.weight * min(1.0, 2 * step / schedule.steps)
+        loss = losses.sum() + weight * int(unknown.sum()) * bits
+        if step >= schedule.price_from * schedule.steps:
+            price.see(float(bits.detach()))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -233,7 +266,7 @@ def train_autoencoder(
                 progress("autoencoder", step / schedule.steps)
     a, b, latent_bits = measure()
     curve.append(CurvePoint("autoencoder", schedule.steps * schedule.batch / len(x), a, b))
-    return TrainedAutoencoder(encoder.cpu(), preview.cpu(), tuple(curve), b, latent_bits)
+    return TrainedAutoencoder(encoder.cpu(), preview.cpu(), tuple(curve), b, latent_bits, price.weight)
 
 
 @dataclass(frozen=True)

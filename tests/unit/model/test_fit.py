@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from ae_core.kernels.network import Network
 from ae_core.kernels.preview import preview_codes
 from ae_core.model import fit
 from ae_core.model.fit import DimensionPoint, FitReport, SymbolTable, fit_network, knee, split_groups
+from ae_core.model.train import MOST_RAISED, RatePrice, train_autoencoder
 from ae_core.uses.previews import constant_preview, pca_preview, preview_error
 
 from .tables import related_table
@@ -66,23 +69,27 @@ def test_shuffled_latents_are_clearly_worse(fitted: tuple[Network, FitReport], t
     assert _loss(network, table, shuffled) > 1.5 * _loss(network, table, z)
 
 
-@pytest.mark.parametrize(
-    ("bits", "raised"),
-    [
-        ([4.0], 0),  # within their share: the price stays
-        ([9.0, 7.0, 5.5], 2),  # raised until they are
-        ([9.0, 8.0, 2.0], 1),  # a price that kills them is not taken
-        ([9.0] * 30, None),  # never without end
-    ],
-)
-def test_latents_that_take_more_than_their_share_become_dearer(bits, raised, table, monkeypatch):
-    points = [DimensionPoint(3, 0.5, b) for b in bits]
-    tried = iter(points[1:])
-    monkeypatch.setattr(fit, "_scout", lambda *_: next(tried))
-    priced = fit.price(replace(table, plain_bits=60.0), None, points[0], seed=0)
-    assert priced <= fit.MOST_RATE_WEIGHT * fit.RATE_GROWTH
-    if raised is not None:
-        assert priced == pytest.approx(fit.RATE_WEIGHT * fit.RATE_GROWTH**raised)
+def test_latents_that_take_more_than_their_share_become_dearer(table: SymbolTable) -> None:
+    """Left alone they take what they are worth; held to half of that they take no more, and still say something."""
+    training = fit._training_table(table)
+    config, schedule = fit._autoencoder_config(table, 3), fit.AUTOENCODER.schedule(len(table.symbols))
+    train = partial(train_autoencoder, config, training, schedule, rate_weight=fit.RATE_WEIGHT, seed=0)
+    free = train(most_bits=math.inf)
+    held = train(most_bits=free.latent_bits / 2)
+    assert free.rate_weight == fit.RATE_WEIGHT < held.rate_weight
+    assert free.latent_bits / 4 < held.latent_bits < free.latent_bits * 0.6
+    assert free.preview_loss < held.preview_loss < 1
+
+
+@pytest.mark.parametrize(("bits", "raised"), [(4.0, 1.0), (5.0, 1.0), (9.0, math.inf), (1e9, math.inf)])
+def test_a_price_rises_above_the_most_bits_alone_and_never_without_end(bits: float, raised: float) -> None:
+    price = RatePrice(0.05, 5.0)
+    for _ in range(10_000):
+        price.see(bits)
+    assert price.weight == pytest.approx(0.05 * min(raised, MOST_RAISED))
+    for _ in range(10_000):
+        price.see(0.0)
+    assert price.weight == 0.05
 
 
 def test_latents_are_joint(fitted: tuple[Network, FitReport], table: SymbolTable) -> None:

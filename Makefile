@@ -42,10 +42,10 @@ emulators: $(INSTALLED) ## servers of S3, Azure and GCS for the full set: some f
 	@$(BIN)/python infra/emulators.py $(PIP_ARGS)
 
 test-ci: $(INSTALLED) ## the fixed slice of the full set that continuous integration runs
-	@$(BIN)/python -m pytest -m "ci or browser" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "ci or browser" -n auto --maxprocesses=2 --dist loadfile $(PYTEST_ARGS)
 
-test-full: $(INSTALLED) ## every test; those whose tool is missing are named and skipped
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test-full: $(INSTALLED) ## every test; those whose tool is missing are named and skipped (an hour on 2 cores)
+	@$(BIN)/python -m pytest -n auto --maxprocesses=2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## style, types, and who may import whom
 	@$(BIN)/ruff check $(LINTED)

@@ -215,7 +215,7 @@ def _spoil_weights(rng: random.Random, data: bytes) -> bytes:
             tensors[name] = old.astype(rng.choice((np.int8, np.int16, np.int32)))
         elif old.size:
             new = old.copy().reshape(-1)
-            scale = rng.choice((1, 3, 20, 100, 1000, info.max // 4, info.max))
+            scale = min(rng.choice((1, 3, 20, 100, 1000, info.max // 4, info.max)), info.max)
             where = rng.sample(range(old.size), min(old.size, rng.choice((1, 5, 100))))
             new[where] = [rng.randint(-scale, scale) for _ in where]
             tensors[name] = new.reshape(old.shape)

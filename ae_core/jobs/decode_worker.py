@@ -15,6 +15,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.verify import Decoded
 from ae_core.errors import LatentlakeError
 from ae_core.jobs.deep import DecodeRequest, decode_partitions
+from ae_core.jobs.fresh import end
 
 
 def main() -> int:
@@ -32,4 +33,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

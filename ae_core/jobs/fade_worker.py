@@ -19,6 +19,7 @@ from ae_core.archive.reader import open_snapshot
 from ae_core.archive.stage import Proposal
 from ae_core.dataset import Archive, Partition
 from ae_core.errors import LatentlakeError
+from ae_core.jobs.fresh import end
 from ae_core.records import check_stored
 from ae_core.report.losses import LossAccumulator
 
@@ -108,4 +109,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

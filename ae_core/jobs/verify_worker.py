@@ -26,6 +26,7 @@ from ae_core.columns import check_block
 from ae_core.dataset import Archive, Partition, decoded
 from ae_core.errors import LatentlakeError
 from ae_core.jobs.checks import run_checks
+from ae_core.jobs.fresh import end
 from ae_core.lake import LakePartition, read_blocks, schema
 from ae_core.policy import Check
 from ae_core.ranges import RANGES, Ranges
@@ -175,4 +176,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

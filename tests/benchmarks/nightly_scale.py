@@ -7,8 +7,8 @@ Every lake is compressed by the `nightly-compress` deployment, and its first 500
 overhead of a partition is what server and worker spend on it beyond the library, in CPU time: the worker, tasks,
 states, events and artifacts. It is CPU time because other work on the machine stretches the seconds on the clock, and
 leaves out the training of each lake, which many partitions share. Memory is the most that the processes of server and
-worker held, in MiB. Growth is linear where the figures of a partition stay
-level; the last line says by how much the largest lake is off the smallest.
+worker held, in MiB. Growth is linear where the figures of a partition stay level; the last line says by how much the
+largest lake is off the smallest.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from ae_core.errors import LatentlakeError
 from ae_core.jobs.fresh import end
 from ae_core.records import check_stored
 from ae_core.report.losses import LossAccumulator
+from ae_core.report.rounding import figure
 
 _SLACK = 1.0 + 1e-9  # sums of floats
 
@@ -90,7 +91,7 @@ def _beyond(fuller: Partition, losses: LossAccumulator) -> str | None:
         stated = None if column.preview is None else column.preview.max_error
         if found is None or stated is None:
             continue
-        most = (stated + (column.loss.max_error or 0.0)) * _SLACK
+        most = figure((stated + (column.loss.max_error or 0.0)) * _SLACK, towards="away")  # as what was found is
         if found > most:
             return f"the preview of {column.name} is off by {found:.6g}, its certificate allows {most:.6g}"
     return None

@@ -35,7 +35,7 @@ MDL_EVERY = 4  # the weights' bits change slowly: charged every fourth step, fou
 COPIES = 2  # an archive stores its model twice
 SMOOTH = 0.5  # standard deviations up to which a numeric error counts squared
 PRICE_GAIN = 0.01  # of the logarithm of the price of latents, a step: it settles within about a hundred
-MOST_RAISED = 10.0  # times its least price: beyond it latents would carry nothing
+MOST_RAISED = 2.0  # times its least price: latents of short rows, or of few, would soon say nothing
 MEASURE_ROWS = 8192  # rows of each kind behind a point of a training curve
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from ae_core.archive.originals import Intent, OnlyCopy
 from ae_core.archive.reader import open_snapshot
 from ae_core.errors import PolicyError
 from ae_core.jobs import fade as job
+from ae_core.jobs import fade_worker
 from ae_core.policy import Bound
 from ae_core.retirement import Retire
 
@@ -72,3 +74,14 @@ def test_who_is_refused(tmp_path, pinned, exact, only_copy, accepted, action, wh
     row = job._row(snapshot, Rules(pinned=pinned), stub, accepted=accepted)
     assert row.action == action
     assert why in row.reason
+
+
+@pytest.mark.parametrize(("found", "refused"), [(1.238e9, False), (1.239e9, False), (1.24e9, True)])
+def test_errors_of_four_digits_are_compared_with_a_sum_of_four_digits(found: float, refused: bool) -> None:
+    """Errors are rounded up: 1.2381e9, which 1.238e9 and a bound of 120,000 allow, is found as 1.239e9."""
+    column = SimpleNamespace(
+        name="x", preview=SimpleNamespace(max_error=1.238e9), loss=SimpleNamespace(max_error=120_000.0)
+    )
+    fuller = SimpleNamespace(certificate=SimpleNamespace(columns=[column]))
+    measured = SimpleNamespace(finish=lambda: SimpleNamespace(columns=[SimpleNamespace(name="x", max_error=found)]))
+    assert (fade_worker._beyond(fuller, measured) is not None) == refused

@@ -70,7 +70,7 @@ def test_shuffled_latents_are_clearly_worse(fitted: tuple[Network, FitReport], t
 
 
 def test_latents_that_take_more_than_their_share_become_dearer(table: SymbolTable) -> None:
-    """Left alone they take what they are worth; held to half of that they are dearer, fewer, and still tell something."""
+    """Left alone they take what they are worth; held to half of that they are dearer and fewer, not dead."""
     training = fit._training_table(table)
     config, schedule = fit._autoencoder_config(table, 3), fit.AUTOENCODER.schedule(len(table.symbols))
     train = partial(train_autoencoder, config, training, schedule, rate_weight=fit.RATE_WEIGHT, seed=0)

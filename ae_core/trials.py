@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 
@@ -82,15 +81,10 @@ def try_policies(
     schema: pa.Schema, sample: Sequence[pa.Table], policies: Sequence[ResolvedPolicy], *, rows_served: int, dims: int
 ) -> Iterator[TableTrial]:
     """`try_table` for each of some policies, in their order and side by side."""
-    tried = partial(_try_policy, schema, sample, rows_served, dims)
     with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
-        yield from pool.map(tried, policies)
-
-
-def _try_policy(
-    schema: pa.Schema, sample: Sequence[pa.Table], rows_served: int, dims: int, policy: ResolvedPolicy
-) -> TableTrial:
-    return try_table(schema, sample, policy, rows_served=rows_served, dims=dims)
+        yield from pool.map(
+            lambda policy: try_table(schema, sample, policy, rows_served=rows_served, dims=dims), policies
+        )
 
 
 def try_table(
